@@ -1,0 +1,192 @@
+"""The whole job, top to bottom, readable as a list of steps."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from glacierx.errors import GlacierxWarning
+from glacierx.options import ExtractOptions
+from glacierx.outlines.attributes import add_attributes, add_complex_attributes
+from glacierx.outlines.divides import check_dem, split_glaciers
+from glacierx.outlines.geopackage import write_layers
+from glacierx.outlines.outlines import Outlines
+from glacierx.outlines.reference import Inventory
+from glacierx.outlines.smooth import smooth_outlines
+from glacierx.outlines.trace import trace_outlines
+from glacierx.predict.classic import PixelMethod
+from glacierx.predict.model import Model
+from glacierx.predict.predict import PredictionFiles, choose_model, write_prediction
+from glacierx.scene.output import staged
+from glacierx.scene.prediction import Prediction
+from glacierx.scene.provenance import fingerprint, versions
+from glacierx.scene.raster import PathLike
+from glacierx.scene.scene import Scene
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What `extract` returns.
+
+    Attributes:
+        glaciers: One polygon for each glacier, with the attributes of an inventory.
+        complexes: The outlines before division.
+        divides: The lines between glaciers.
+        record: What was run, on what, with which versions; no paths and no times.
+    """
+
+    glaciers: Outlines
+    complexes: Outlines
+    divides: Outlines
+    record: Mapping[str, Any]
+
+
+def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
+    scene: Scene,
+    model: PathLike | Model | PixelMethod = "auto",
+    options: ExtractOptions = ExtractOptions(),
+    *,
+    divides: PathLike | None = None,
+    probability: PathLike | None = None,
+    mask: PathLike | None = None,
+    overwrite: bool = False,
+    always_hash: bool = False,
+    device: str = "auto",
+    work_dir: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Extraction:
+    """Extract the outlines of individual glaciers from a scene.
+
+    Args:
+        scene: The scene; its DEM, if it has one, divides complexes and gives elevations.
+        model: ``auto``, a pixel method (``ndsi``, ``otsu``), a model's name or file, or a model.
+        options: Every tunable.
+        divides: An inventory whose divides are copied, instead of dividing by the DEM.
+        probability: File for the probability map, if it is to be kept.
+        mask: File for a mask, if wanted.
+        overwrite: Replace existing files.
+        always_hash: Hash input files above 2 GB too.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        work_dir: Folder for the probability map while it is worked on.
+        progress: Called as work goes on.
+
+    Returns:
+        Glaciers, complexes, divides and the run record; `write_outlines` takes it.
+
+    Example:
+        >>> with open_scene("scene.tif", dem="dem.tif") as scene:
+        ...     extraction = extract(scene)
+        >>> write_outlines(extraction, "outlines.gpkg")
+    """
+    if scene.dem is not None and divides is None:
+        check_dem(scene.dem, options.divide)
+    chosen = choose_model(model, scene)
+    record = make_record(scene, chosen, options, divides, always_hash=always_hash)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
+        parts = {
+            kind: stack.enter_context(staged(path, overwrite=overwrite, inputs=scene.paths))
+            for kind, path in (("probability", probability), ("mask", mask))
+            if path is not None
+        }
+        files = PredictionFiles(
+            parts.get("probability", folder / "probability.tif"),
+            parts.get("mask"),
+            options.outline.threshold,
+            record,
+        )
+        write_prediction(scene, chosen, files, options.predict, device=device, progress=progress)
+        with Prediction(files.probability, aoi=scene.aoi) as prediction:
+            complexes = trace_outlines(prediction, options.outline, progress=progress)
+            complexes = smooth_outlines(complexes, scene.grid, options.outline.smooth_px)
+            inventory = Inventory(divides, complexes) if divides is not None else None
+            division = split_glaciers(
+                complexes, scene.dem, options.divide, inventory=inventory, progress=progress
+            )
+            division = add_attributes(
+                division,
+                dem=scene.dem,
+                prediction=prediction,
+                gsd_m=scene.grid.gsd_m,
+                src_date=scene.date,
+                progress=progress,
+            )
+            complexes = add_complex_attributes(
+                complexes,
+                prediction=prediction,
+                gsd_m=scene.grid.gsd_m,
+                src_date=scene.date,
+            )
+    _say_what_is_missing(scene, complexes, division.glaciers, divides)
+    return Extraction(division.glaciers, complexes, division.divides, record)
+
+
+def make_record(
+    scene: Scene,
+    model: Model | PixelMethod,
+    options: ExtractOptions,
+    divides: PathLike | None = None,
+    *,
+    always_hash: bool = False,
+) -> dict[str, Any]:
+    """Say what is run, on what and with which versions, without paths or times."""
+    inventory = None if divides is None else fingerprint(divides, always_hash=always_hash)
+    return {
+        "scene": scene.describe(),
+        "dem": {"name": scene.dem.name, "band": scene.dem.band} if scene.dem else None,
+        "inputs": scene.fingerprints(always_hash=always_hash),
+        "inventory": inventory,
+        "model": model.describe(),
+        "options": options.as_record(),
+        "versions": versions("torch") if isinstance(model, Model) else versions(),
+    }
+
+
+def _say_what_is_missing(
+    scene: Scene, complexes: Outlines, glaciers: Outlines, divides: PathLike | None
+) -> None:
+    if not len(complexes):
+        _warn(f"No ice found in {scene.name}: the layers are empty.")
+    elif scene.dem is None and divides is None:
+        _warn(
+            "There is no DEM: glacier complexes are not divided and have no elevations. "
+            "Give one with --dem."
+        )
+    elif not all(glaciers["divided"]):
+        left = int((glaciers["divided"] == 0).sum())
+        outside = "the inventory" if divides is not None else "the DEM"
+        _warn(f"{left} of {len(glaciers)} outlines lie outside {outside} and are not divided.")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, GlacierxWarning, stacklevel=3)
+
+
+def write_outlines(
+    result: Extraction | Outlines, path: PathLike, *, overwrite: bool = False
+) -> Path:
+    """Write what `extract` returned, whole or not at all.
+
+    Args:
+        result: An extraction; or polygons, which become the layer glaciers.
+        path: A ``.gpkg`` with the layers glaciers, complexes and divides and the run record; or a
+            ``.shp`` or ``.geojson`` with the glaciers alone.
+        overwrite: Replace an existing file.
+    """
+    if isinstance(result, Outlines):
+        return write_layers(path, {"glaciers": result}, {}, overwrite=overwrite)
+    return write_layers(path, layers_of(result), result.record, overwrite=overwrite)
+
+
+def layers_of(result: Extraction) -> dict[str, Outlines]:
+    """Return the layers of a GeoPackage."""
+    return {
+        "glaciers": result.glaciers,
+        "complexes": result.complexes,
+        "divides": result.divides,
+    }

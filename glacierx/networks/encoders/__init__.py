@@ -1,0 +1,1 @@
+"""Encoders: each returns a pyramid of feature maps and says their channels and strides."""

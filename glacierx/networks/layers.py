@@ -1,0 +1,128 @@
+"""Inputs and outputs of every network, and blocks used by more than one."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from glacierx.errors import ModelError
+
+
+class Inputs(NamedTuple):
+    """What a network sees.
+
+    Attributes:
+        x: Planes in the order of the card's roles (batch, channels, rows, columns).
+        present: 1 where a plane holds data, 0 where its role is absent (batch, channels).
+        location: Longitude and latitude of the patch in degrees (batch, 2).
+        context: A wider, coarser view around the patch, shaped as *x*.
+    """
+
+    x: Tensor
+    present: Tensor | None = None
+    location: Tensor | None = None
+    context: Tensor | None = None
+
+
+class Output(NamedTuple):
+    """What a network says.
+
+    Attributes:
+        mask: Logits (batch, classes, rows, columns), rows and columns those of the input.
+        edge: Logits of glacier edges, or None.
+        features: The last feature map, or None.
+        auxiliary: Further logits for the loss; empty unless training.
+    """
+
+    mask: Tensor
+    edge: Tensor | None = None
+    features: Tensor | None = None
+    auxiliary: tuple[Tensor, ...] = ()
+
+
+def check_size(x: Tensor, stride: int, name: str) -> None:
+    """Refuse rows and columns that a network's strides do not divide.
+
+    Raises:
+        ModelError: With the size to pad to.
+    """
+    rows, columns = x.shape[-2:]
+    if rows % stride or columns % stride:
+        padded = -(-rows // stride) * stride, -(-columns // stride) * stride
+        raise ModelError(
+            f"{name} takes rows and columns divisible by {stride}; the input has "
+            f"{rows} x {columns}. Pad it to {padded[0]} x {padded[1]}."
+        )
+
+
+def conv_norm_relu(
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 1,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    bias: bool = False,
+) -> nn.Sequential:
+    """Return convolution, batch norm and ReLU; the size is kept but for the stride."""
+    return nn.Sequential(
+        nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            bias=bias,
+        ),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def separable_conv_norm_relu(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Sequential:
+    """Return a depthwise and a pointwise convolution without bias, batch norm and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(
+            in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False
+        ),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def upsample(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Interpolate bilinearly, corner pixel to corner pixel."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
+
+
+class CBAM(nn.Module):
+    """Channel attention, then spatial attention.
+
+    Woo et al. 2018 (doi:10.1007/978-3-030-01234-2_1); eqs. 1-3 of Chu et al. 2022:
+    A * F_C * F_S with F_C = sigmoid(W2 relu(W1 avg(A)) + W2 relu(W1 max(A))) and
+    F_S = sigmoid(conv7x7([mean over channels; max over channels])).
+
+    Args:
+        channels: Channels in and out.
+        reduction: Channels over the width of the shared hidden layer.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 16) -> None:
+        super().__init__()
+        self.shared = nn.Sequential(
+            nn.Conv2d(channels, channels // reduction, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels // reduction, channels, 1, bias=False),
+        )
+        self.spatial = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh channels, then places, of a map (b, c, h, w)."""
+        mean = x.mean(dim=(2, 3), keepdim=True)  # (b, c, 1, 1)
+        peak = x.amax(dim=(2, 3), keepdim=True)  # (b, c, 1, 1)
+        x = x * torch.sigmoid(self.shared(mean) + self.shared(peak))
+        both = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.spatial(both))  # (b, c, h, w)

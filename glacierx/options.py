@@ -1,0 +1,167 @@
+"""Every tunable: default, range, help: the page of knobs.
+
+A field declared here becomes a command-line flag, a key of a ``--config`` file and an entry of the
+run record; nothing else has to be written.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, Self
+
+from glacierx.errors import OptionError
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare a tunable: its default, one sentence of help, and what it may be."""
+    return field(
+        default=default, metadata={"help": text, "low": low, "high": high, "choices": choices}
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """A group of tunables that checks itself when it is built."""
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):
+            _check(declared, getattr(self, declared.name))
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any]) -> Self:
+        """Build the group from a mapping that may hold the fields of other groups too."""
+        names = {declared.name for declared in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the options as plain values for a run record."""
+        return asdict(self)
+
+
+def _check(declared: "Field[Any]", value: Any) -> None:
+    meta = declared.metadata
+    if value is None or isinstance(value, bool):
+        return
+    flag = "--" + declared.name.replace("_", "-")
+    if meta["choices"] and value not in meta["choices"]:
+        allowed = ", ".join(meta["choices"])
+        raise OptionError(f"{flag} is {value!r}. It takes one of: {allowed}.")
+    if isinstance(value, str):
+        return
+    low, high = meta["low"], meta["high"]
+    if (low is None or value >= low) and (high is None or value <= high) and math.isfinite(value):
+        return
+    bounds = f"from {low:g}" if high is None else f"from {low:g} to {high:g}"
+    raise OptionError(f"{flag} is {value:g}. It takes a number {bounds}.")
+
+
+@dataclass(frozen=True)
+class PredictOptions(Options):
+    """How a network is run over a scene."""
+
+    tta: str | None = option(
+        None,
+        "Test-time augmentation: average over flipped and rotated views [default: the model's].",
+        choices=("none", "chu6", "d4"),
+    )
+    patch_px: int | None = option(
+        None, "Side of a patch in pixels [default: the model's].", low=16, high=16384
+    )
+    keep: float = option(
+        0.9, "Share of a patch's area, its middle, that is kept.", low=0.05, high=1
+    )
+    batch: int = option(1, "Patches that go through the network at once.", low=1, high=4096)
+
+
+@dataclass(frozen=True)
+class OutlineOptions(Options):
+    """How a probability map becomes outlines of glacier complexes."""
+
+    threshold: float | None = option(
+        None,
+        "A pixel above this probability is glacier [default: the model's, 0.5].",
+        low=0,
+        high=1,
+    )
+    min_area_km2: float = option(0.01, "Minimum area: drop smaller outlines.", low=0)
+    min_hole_km2: float = option(0.0, "Minimum nunatak: fill smaller holes.", low=0)
+    smooth_px: float = option(
+        1.0,
+        "Smooth outlines within a band of this many pixels; 0 keeps pixel edges.",
+        low=0,
+        high=10,
+    )
+
+
+@dataclass(frozen=True)
+class DivideOptions(Options):
+    """How glacier complexes are divided into glaciers.
+
+    The method is that of Kienholz et al. (2013, doi:10.3189/2013JoG12J138); burn_slope is ours.
+    """
+
+    grid_m: float = option(30.0, "Spacing of the grid that ice is routed on.", low=1, high=100)
+    median_m: float = option(150.0, "Window of the median filter on the DEM.", low=0, high=2000)
+    gutter_m: float = option(
+        40.0, "Width of the gutter that collects the ice, and its distance from it.", low=1
+    )
+    gutter_depth_m: float = option(100.0, "Depth of the gutter.", low=0)
+    radius_factor: float = option(
+        0.55,
+        "Radius of a pour point's circle over the root of its flowshed's area.",
+        low=0,
+        high=10,
+    )
+    radius_max_m: float = option(3500.0, "Largest radius of a pour point's circle.", low=0)
+    burn_slope: float = option(
+        0.3,
+        "Lower the ice by this much per metre from its margin, so that tongues drain to their end.",
+        low=0,
+        high=10,
+    )
+    burn_reach_m: float = option(200.0, "Distance from the margin where burning ends.", low=0)
+    sliver_km2: float = option(
+        0.1,
+        "Pieces of a complex below this join a neighbour, thin ones below twice this.",
+        low=0,
+    )
+    reference_reach_m: float = option(
+        500.0, "Ice farther than this from an inventory's glaciers takes no divide from it.", low=0
+    )
+    force_dem: bool = option(False, "Use a DEM even if its cells are over 100 m wide.")
+
+
+DIVIDE_PRESETS = {
+    "flowsheds": DivideOptions(),
+    # 14.3 m per root of a 40 m cell is 0.3575 per root of a square metre.
+    "kienholz2013": DivideOptions(radius_factor=0.3575, burn_slope=0.0),
+}
+
+
+@dataclass(frozen=True)
+class SimulateOptions(Options):
+    """What a made scene is like."""
+
+    size: int = option(2048, "Rows and columns of the scene.", low=128, high=20000)
+    gsd: float = option(10.0, "Ground sampling distance in metres.", low=1, high=60)
+    seed: int = option(1, "Number that all random choices follow from.", low=0)
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """All the tunables of the main job, group by group."""
+
+    predict: PredictOptions = PredictOptions()
+    outline: OutlineOptions = OutlineOptions()
+    divide: DivideOptions = DivideOptions()
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the options as plain values for a run record."""
+        return asdict(self)

@@ -1,0 +1,1 @@
+"""From a probability map to glaciers in a GIS file."""

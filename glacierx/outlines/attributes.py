@@ -1,0 +1,224 @@
+"""The outline schema; area, elevation, slope, aspect, date."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from glacierx.outlines.divides import Division
+from glacierx.outlines.elevation import elevation_columns
+from glacierx.outlines.outlines import Outlines
+from glacierx.outlines.zonal import zonal_columns
+from glacierx.scene.geodesy import areas_km2, lengths_m, to_lonlat, wrap_longitude
+from glacierx.scene.prediction import Prediction
+from glacierx.scene.terrain import Dem
+
+Progress = Callable[[int, int, str], None]
+
+TERM_NOT_KNOWN = 9
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a layer.
+
+    Attributes:
+        name: Its name; that of RGI 7.0 where the meaning is the same.
+        kind: ``str``, ``int`` or ``float``.
+        text: What it says.
+        short: Its name in a shapefile, where ten letters are the limit.
+    """
+
+    name: str
+    kind: str
+    text: str
+    short: str = ""
+
+
+PLACE = (
+    Column("cenlon", "float", "longitude of a point inside, degrees"),
+    Column("cenlat", "float", "latitude of that point, degrees"),
+    Column("area_km2", "float", "area on the WGS 84 ellipsoid, nunataks taken off"),
+    Column(
+        "area_unc_km2", "float", "area of half a pixel along the ice margin, not divides", "unc_km2"
+    ),
+)
+TIME = (
+    Column("src_date", "str", "date of the scene, ISO 8601"),
+    Column("utm_zone", "int", "UTM zone of the point inside"),
+)
+PIXELS = (
+    Column("mean_probability", "float", "mean probability of its pixels", "mean_prob"),
+    Column("touches_edge", "int", "1 if the scene's frame cuts it", "tch_edge"),
+    Column("touches_nodata", "int", "1 if it touches invalid pixels", "tch_nodata"),
+    Column(
+        "invalid_share", "float", "share of invalid pixels within, nunataks filled", "inv_share"
+    ),
+    Column("cut_by_aoi", "int", "1 if the area of interest cuts it"),
+)
+COMPLEXES = (
+    Column("complex_id", "int", "glacier complex; outlines that touch share it"),
+    *PLACE,
+    *TIME,
+    *PIXELS,
+)
+GLACIERS = (
+    Column("glac_id", "str", "GLIMS-like id of the point inside"),
+    *PLACE,
+    Column("zmin_m", "float", "lowest elevation"),
+    Column("zmax_m", "float", "highest elevation"),
+    Column("zmed_m", "float", "median elevation"),
+    Column("zmean_m", "float", "mean elevation"),
+    Column("slope_deg", "float", "mean slope"),
+    Column("aspect_deg", "float", "mean aspect, degrees clockwise from north"),
+    Column("aspect_sec", "int", "sector of the aspect: 1 N, 2 NE ... 8 NW, 9 none"),
+    Column("dem_source", "str", "the DEM"),
+    Column("dem_share", "float", "share of the glacier whose elevation is known"),
+    *TIME,
+    Column("term_type", "int", "terminus: 9 not assessed"),
+    Column("complex_id", "int", "the glacier complex it is part of"),
+    Column("divided", "int", "1 if a DEM or an inventory says how its ice is divided"),
+    *PIXELS,
+    Column("ref_id", "str", "id of the inventory's glacier whose divides it has"),
+    Column("ref_name", "str", "its name"),
+    Column("ref_date", "str", "its date"),
+)
+DIVIDES = (
+    Column("complex_id", "int", "the glacier complex it divides"),
+    Column("glac_id_1", "str", "the glacier on one side"),
+    Column("glac_id_2", "str", "the glacier on the other"),
+    Column("length_m", "float", "length on the ellipsoid"),
+)
+OPTIONAL = ("ref_id", "ref_name", "ref_date")
+
+
+def add_complex_attributes(
+    complexes: Outlines,
+    *,
+    prediction: Prediction | None = None,
+    gsd_m: float | None = None,
+    src_date: str | None = None,
+) -> Outlines:
+    """Return glacier complexes with every column of their layer.
+
+    Args:
+        complexes: Polygons with the column complex_id.
+        prediction: The probability map that they were traced from.
+        gsd_m: Ground sampling distance of the scene.
+        src_date: Date of the scene.
+    """
+    boundary_m = lengths_m(shapely.boundary(complexes.geometry), complexes.crs)
+    done = complexes.with_columns(**_place(complexes, boundary_m, gsd_m, src_date))
+    if prediction is not None:
+        done = done.with_columns(**zonal_columns(done, prediction))
+    return in_schema(done, COMPLEXES)
+
+
+def add_attributes(
+    division: Division,
+    *,
+    dem: Dem | None = None,
+    prediction: Prediction | None = None,
+    gsd_m: float | None = None,
+    src_date: str | None = None,
+    progress: Progress | None = None,
+) -> Division:
+    """Return glaciers and divides with every column of their layers.
+
+    Args:
+        division: What `split_glaciers` gave.
+        dem: Heights.
+        prediction: The probability map. Without it a glacier has what its complex has, if the
+            complex was not cut or the answer is no; else nothing.
+        gsd_m: Ground sampling distance of the scene.
+        src_date: Date of the scene.
+        progress: Called as work goes on.
+    """
+    glaciers, divides = division
+    length = lengths_m(divides.geometry, divides.crs)
+    margin_m = lengths_m(shapely.boundary(glaciers.geometry), glaciers.crs)
+    for side in ("first", "second"):
+        np.subtract.at(margin_m, divides[side], length)
+    from_pixels = (
+        zonal_columns(glaciers, prediction) if prediction is not None else _inherited(glaciers)
+    )
+    done = glaciers.with_columns(
+        **_place(glaciers, margin_m, gsd_m, src_date),
+        **elevation_columns(glaciers, dem, progress),
+        **from_pixels,
+        term_type=np.full(len(glaciers), TERM_NOT_KNOWN),
+    )
+    done = done.with_columns(glac_id=glacier_ids(done["cenlon"], done["cenlat"]))
+    lines = divides.with_columns(
+        complex_id=done["complex_id"][divides["first"]],
+        glac_id_1=done["glac_id"][divides["first"]],
+        glac_id_2=done["glac_id"][divides["second"]],
+        length_m=np.round(length, 2),
+    )
+    return Division(in_schema(done, GLACIERS), in_schema(lines, DIVIDES))
+
+
+def _place(
+    outlines: Outlines, margin_m: NDArray[np.float64], gsd_m: float | None, src_date: str | None
+) -> dict[str, Any]:
+    lonlat = to_lonlat(outlines.geometry, outlines.crs)
+    inside = shapely.point_on_surface(lonlat)
+    lon, lat = wrap_longitude(shapely.get_x(inside)), shapely.get_y(inside)
+    area = areas_km2(outlines.geometry, outlines.crs)
+    unsure = np.full(len(outlines), np.nan)
+    if gsd_m is not None:
+        # For a band of half a pixel to either side, (A(+b) - A(-b)) / 2 is its length times b.
+        unsure = np.minimum(margin_m * gsd_m / 2 / 1e6, area)
+    date = np.full(len(outlines), src_date, dtype=object)
+    return {
+        "cenlon": lon,
+        "cenlat": lat,
+        "area_km2": area,
+        "area_unc_km2": unsure,
+        "src_date": date,
+        "utm_zone": (np.floor((lon + 180) / 6).astype(np.int64) % 60) + 1,
+    }
+
+
+def glacier_ids(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Make ids like those of GLIMS, GxxxxxxEyyyyyN, from points inside the glaciers.
+
+    Longitude counts from 0 to 360 degrees east, both in thousandths; glaciers whose ids would be
+    the same get _2, _3 and so on.
+    """
+    seen: dict[str, int] = {}
+    out = np.empty(len(lon), dtype=object)
+    for index, (x, y) in enumerate(zip(lon.tolist(), lat.tolist(), strict=True)):
+        east = round((x % 360) * 1000) % 360000
+        name = f"G{east:06d}E{round(abs(y) * 1000):05d}{'N' if y >= 0 else 'S'}"
+        seen[name] = seen.get(name, 0) + 1
+        out[index] = name if seen[name] == 1 else f"{name}_{seen[name]}"
+    return out
+
+
+def _inherited(glaciers: Outlines) -> dict[str, NDArray[Any]]:
+    """Carry over what the complex's pixels say where that holds for the glacier too."""
+    _, back, count = np.unique(glaciers["parent"], return_inverse=True, return_counts=True)
+    whole = count[back] == 1
+    out: dict[str, NDArray[Any]] = {}
+    for column in PIXELS:
+        if column.name in glaciers.columns:
+            values = np.array(glaciers[column.name].tolist(), dtype=object)
+            known = whole | np.array([value in (0, 0.0) for value in values], bool)
+            values[~known] = None
+            out[column.name] = values
+    return out
+
+
+def in_schema(outlines: Outlines, schema: tuple[Column, ...]) -> Outlines:
+    """Return the columns of a schema in order; those that are missing are empty."""
+    columns: dict[str, NDArray[Any]] = {}
+    for column in schema:
+        if column.name in outlines.columns:
+            columns[column.name] = outlines[column.name]
+        elif column.name not in OPTIONAL:
+            columns[column.name] = np.full(len(outlines), None, dtype=object)
+    return Outlines(outlines.geometry, outlines.crs, columns)

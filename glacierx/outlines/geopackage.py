@@ -1,0 +1,211 @@
+"""Read and write layers and the run record."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fiona
+import numpy as np
+import shapely
+from fiona.errors import FionaError
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from glacierx.errors import OutlineError, OutputError
+from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
+from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.scene.geodesy import LONLAT, transform_geometries
+from glacierx.scene.output import staged
+from glacierx.scene.raster import PathLike, base_name, gdal_reason
+from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
+
+RECORD_TAG = "GLACIERX_RECORD"
+SCHEMAS = {"glaciers": GLACIERS, "complexes": COMPLEXES, "divides": DIVIDES}
+SHAPES = {"glaciers": "Polygon", "complexes": "Polygon", "divides": "LineString"}
+DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
+
+# GDAL writes the time of day into a GeoPackage unless it is told another; with a fixed one the
+# same run gives the same bytes.
+FIXED_TIME = {"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"}
+
+
+def check_format(path: PathLike) -> str:
+    """Return the driver for a file's ending.
+
+    Raises:
+        OutputError: The ending is none that outlines are written in.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in DRIVERS:
+        raise OutputError(
+            f"{path} ends in {suffix or 'nothing'}; outlines are written as "
+            f"{', '.join(DRIVERS)}. Give one of these."
+        )
+    return DRIVERS[suffix]
+
+
+def write_layers(
+    path: PathLike,
+    layers: Mapping[str, Outlines],
+    record: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    inputs: Sequence[PathLike] = (),
+) -> Path:
+    """Write layers into one file, whole or not at all.
+
+    Args:
+        path: A ``.gpkg``, which holds every layer and the run record; or a ``.shp`` or
+            ``.geojson``, which hold only the glaciers (or the only layer), the latter in WGS 84.
+        layers: Layers by name: glaciers, complexes, divides.
+        record: The run record.
+        overwrite: Replace an existing file.
+        inputs: Files that must not be overwritten.
+
+    Raises:
+        OutputError: The file exists, or cannot be written.
+    """
+    driver = check_format(path)
+    with staged(path, overwrite=overwrite, inputs=inputs) as part:
+        save_layers(part, layers, record, driver)
+    return Path(path)
+
+
+def save_layers(
+    part: Path, layers: Mapping[str, Outlines], record: Mapping[str, Any], driver: str
+) -> None:
+    """Write layers into a file that the caller has prepared; see `write_layers`."""
+    chosen = dict(layers)
+    if driver != "GPKG":
+        name = "glaciers" if "glaciers" in layers else next(iter(layers))
+        chosen = {name: layers[name]}
+    text = json.dumps(record, sort_keys=True)
+    try:
+        with fiona.Env(**FIXED_TIME):
+            for name, outlines in chosen.items():
+                _write_layer(part, name, outlines, driver, text)
+    except (FionaError, OSError, ValueError) as error:
+        raise OutputError(
+            f"{part.name} cannot be written: {gdal_reason(error)}. "
+            "Check the free space and your rights in that folder."
+        ) from error
+
+
+def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record: str) -> None:
+    columns = [column for column in SCHEMAS[name] if column.name in outlines.columns]
+    shapefile = driver == "ESRI Shapefile"
+    names = [column.short or column.name if shapefile else column.name for column in columns]
+    schema = {
+        "geometry": SHAPES[name],
+        "properties": dict(zip(names, [column.kind for column in columns], strict=True)),
+    }
+    crs, geometry = outlines.crs, outlines.geometry
+    options: dict[str, str] = {}
+    if driver == "GeoJSON":
+        crs, geometry = LONLAT, transform_geometries(geometry, outlines.crs, LONLAT)
+        options = {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}
+    if driver == "GPKG":
+        options = {"layer": name}
+    values = [_values(outlines[column.name], column) for column in columns]
+    records = [
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(shape),
+            "properties": dict(zip(names, row, strict=True)),
+        }
+        for shape, *row in zip(geometry, *values, strict=True)
+    ]
+    with fiona.open(
+        str(part), "w", driver=driver, schema=schema, crs_wkt=crs.to_wkt(), **options
+    ) as file:
+        if driver == "GPKG":
+            file.update_tags({RECORD_TAG: record})
+        file.writerecords(records)
+
+
+def _values(column: NDArray[Any], declared: Column) -> list[Any]:
+    convert = {"int": int, "float": float, "str": str}[declared.kind]
+    return [
+        None
+        if value is None or (isinstance(value, float) and not math.isfinite(value))
+        else convert(value)
+        for value in column.tolist()
+    ]
+
+
+def read_outlines(path: PathLike, layer: str | None = None) -> Outlines:
+    """Read polygons and their columns from any vector file.
+
+    Args:
+        path: A GeoPackage, shapefile, GeoJSON or whatever else GDAL reads.
+        layer: The layer; without it ``glaciers``, else the only one.
+
+    Returns:
+        One row for each polygon; several parts of one feature become several rows. Geometries are
+        made valid.
+
+    Raises:
+        OutlineError: There is no such layer, or it holds no polygons.
+    """
+    return _outlines(path, read_layer(path, layer, prefer=("glaciers",)))
+
+
+def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, dict[str, Any]]:
+    """Read glacier complexes, and the run record of the file if it has one.
+
+    Without a column complex_id, outlines that touch are taken for one complex.
+    """
+    source = read_layer(path, layer, prefer=("complexes",))
+    outlines = _outlines(path, source)
+    if "complex_id" not in outlines.columns:
+        a, b = shapely.STRtree(outlines.geometry).query(outlines.geometry, predicate="intersects")
+        size = (len(outlines), len(outlines))
+        links = coo_array((np.ones(len(a)), (a, b)), shape=size)
+        group = connected_components(links, directed=False)[1]
+        outlines = outlines.with_columns(complex_id=group + 1)
+    return outlines, _record(source)
+
+
+def read_record(path: PathLike, layer: str | None = None) -> dict[str, Any]:
+    """Read the run record of a file that glacierx wrote; empty if there is none."""
+    return _record(read_layer(path, layer, prefer=("glaciers", "complexes")))
+
+
+def _record(source: VectorLayer) -> dict[str, Any]:
+    try:
+        record = json.loads(source.tags.get(RECORD_TAG, "{}"))
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _outlines(path: PathLike, source: VectorLayer) -> Outlines:
+    shapes = source.geometry
+    kept = np.flatnonzero(shapely.get_dimensions(shapes) == 2)
+    if len(shapes) and not len(kept):
+        raise OutlineError(
+            f"The layer {source.name} of {base_name(path)} holds no polygons. Give one that does."
+        )
+    parts, part_of = shapely.get_parts(polygons_of(shapes[kept]), return_index=True)
+    filled = ~shapely.is_empty(parts)
+    rows = kept[part_of[filled]]
+    columns = {name: _column(values)[rows] for name, values in source.columns.items()}
+    crs: CRS = source.crs
+    return Outlines(as_geometries(parts[filled]), crs, columns)
+
+
+def _column(values: list[Any]) -> NDArray[Any]:
+    """Put a file's column into an array: whole numbers, numbers with NaN, or anything."""
+    if values and all(isinstance(value, int) for value in values):
+        return np.array(values, np.int64)
+    if any(isinstance(value, float) for value in values) and all(
+        value is None or isinstance(value, int | float) for value in values
+    ):
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out

@@ -1,0 +1,83 @@
+"""Outlines: geometries with columns and a CRS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Glaciers, glacier complexes (polygons) or ice divides (lines), with their columns.
+
+    ``geopandas.GeoDataFrame.from_features(outlines, crs=outlines.crs.to_wkt())`` works.
+
+    Attributes:
+        geometry: Shapely geometries.
+        columns: Values by name, each as long as *geometry*. NaN and None stand for no value.
+        crs: CRS of the geometries.
+    """
+
+    geometry: NDArray[np.object_]
+    crs: CRS
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.geometry)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column."""
+        return self.columns[name]
+
+    def select(self, chosen: Any) -> Self:
+        """Return the rows of a boolean mask or of indices."""
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return type(self)(self.geometry[chosen], self.crs, columns)
+
+    def with_geometry(self, geometry: NDArray[np.object_]) -> Self:
+        """Return the same rows with other geometries."""
+        return type(self)(geometry, self.crs, self.columns)
+
+    def with_columns(self, **columns: Any) -> Self:
+        """Return a copy with columns added or replaced."""
+        added = {name: np.asarray(values) for name, values in columns.items()}
+        return type(self)(self.geometry, self.crs, {**self.columns, **added})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return each row's columns as plain values, None where there is no value."""
+        names = list(self.columns)
+        plain = [[_plain(value) for value in self.columns[name].tolist()] for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*plain, strict=True)] or [
+            {} for _ in range(len(self))
+        ]
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        return {
+            "type": "FeatureCollection",
+            "features": [
+                {
+                    "type": "Feature",
+                    "id": str(index),
+                    "geometry": shapely.geometry.mapping(shape),
+                    "properties": row,
+                }
+                for index, (shape, row) in enumerate(zip(self.geometry, self.rows(), strict=True))
+            ],
+        }
+
+
+def as_geometries(shapes: Any) -> NDArray[np.object_]:
+    """Put shapely geometries into an array, however many there are."""
+    shapes = list(shapes)
+    out = np.empty(len(shapes), dtype=object)
+    out[:] = shapes
+    return out
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,192 @@
+"""Card: what a model takes, gives and was made from; the part of its file that people read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from glacierx.errors import MissingBandError, ModelError
+from glacierx.predict.normalise import Normalisation
+from glacierx.predict.tta import VIEWS
+from glacierx.scene.scene import Scene
+from glacierx.scene.sensors import ROLES
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One input plane of a model.
+
+    Attributes:
+        role: What the plane measures.
+        group: The modality it belongs to: optical, thermal, terrain, sar ...
+        required: Without it a scene is refused; an optional plane that is absent is zero, and a
+            presence flag tells the network.
+    """
+
+    role: str
+    group: str = "optical"
+    required: bool = True
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ModelError(f"The card asks for {self.role!r}, which is no role.")
+
+
+@dataclass(frozen=True)
+class Card:
+    """The contract of a model.
+
+    Attributes:
+        name: What the model is called.
+        architecture: A key of the table of architectures.
+        arguments: Its keywords.
+        inputs: Planes in the order of the network's channels.
+        minimum: Sets of roles of which a scene must have at least one, whole.
+        normalisation: How pixels are scaled.
+        classes: What the output planes are, in order.
+        tta: Default test-time augmentation.
+        gsd_m: Smallest and largest ground sampling distance it was made for.
+        patch_px: Side of its patches.
+        threshold: A pixel above this probability is glacier.
+        temperature: Logits are divided by it before the sigmoid.
+        context: How many times wider a view the network also takes; 0 for none.
+        training: Data, regions, dates and footprints (west, south, east, north) it was made from.
+        scores: What it reached, with the data named.
+        licence: Terms of the weights.
+        citation: What to cite.
+    """
+
+    name: str
+    architecture: str
+    inputs: tuple[Slot, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    minimum: tuple[tuple[str, ...], ...] = ()
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    classes: tuple[str, ...] = ("glacier",)
+    tta: str = "none"
+    gsd_m: tuple[float, float] = (0.1, 1000.0)
+    patch_px: int = 1024
+    threshold: float = 0.5
+    temperature: float = 1.0
+    context: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = "not stated"
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        roles = self.roles
+        problems = {
+            "it has no inputs": not roles,
+            "a role is listed twice": len(set(roles)) != len(roles),
+            f"its tta is {self.tta!r}": self.tta not in VIEWS,
+            "its classes do not hold 'glacier'": "glacier" not in self.classes,
+            f"its patch of {self.patch_px} px is not within 16 to 16384": not (
+                16 <= self.patch_px <= 16384
+            ),
+            "its threshold is not within 0 to 1": not 0 <= self.threshold <= 1,
+            "its temperature is not above 0": self.temperature <= 0,
+            "its gsd_m range is not two numbers in order": not (
+                len(self.gsd_m) == 2 and 0 < self.gsd_m[0] <= self.gsd_m[1]
+            ),
+            "its fixed normalisation is not as long as its inputs": (
+                self.normalisation.kind == "fixed" and len(self.normalisation.mean) != len(roles)
+            ),
+        }
+        for problem, found in problems.items():
+            if found:
+                raise ModelError(f"The card of {self.name} cannot be used: {problem}.")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles in the order of the network's channels."""
+        return tuple(slot.role for slot in self.inputs)
+
+    @property
+    def glacier(self) -> int:
+        """The output plane of glacier."""
+        return self.classes.index("glacier")
+
+    def check(self, scene: Scene) -> None:
+        """Refuse a scene that lacks what the model needs, before any pixel is read.
+
+        Raises:
+            MissingBandError: A required role, or the minimum, is missing.
+            ModelError: The model needs reflectance and the scene's units are unknown.
+        """
+        reason = f"the model {self.name}"
+        for slot in self.inputs:
+            if slot.required and slot.role not in scene.roles:
+                raise MissingBandError(slot.role, scene.roles, scene.name, reason)
+        if self.minimum and not any(set(roles) <= set(scene.roles) for roles in self.minimum):
+            nearest = min(self.minimum, key=lambda roles: len(set(roles) - set(scene.roles)))
+            missing = next(role for role in nearest if role not in scene.roles)
+            raise MissingBandError(missing, scene.roles, scene.name, reason)
+        present = [role for role in self.roles if role in scene.roles]
+        if self.normalisation.needs_reflectance and not scene.has_reflectance(present):
+            raise ModelError(
+                f"The model {self.name} needs reflectance, and the units of {scene.name} are "
+                "unknown. Give --sensor and --level, or --scale and --offset."
+            )
+
+    def to_json(self) -> str:
+        """Return the card as JSON, the same text for the same card."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> Self:
+        """Read a card.
+
+        Raises:
+            ModelError: It is not a card that this version can read.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"The card of {name} is not JSON: {error}.") from error
+        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+            raise ModelError(f"The card of {name} has another format than {FORMAT}.")
+        unknown = set(data) - {declared.name for declared in fields(cls)}
+        if unknown:
+            raise ModelError(
+                f"The card of {name} holds unknown keys: {', '.join(sorted(unknown))}."
+            )
+        try:
+            return cls(**_typed(data))
+        except ModelError:
+            raise
+        except (TypeError, ValueError, KeyError) as error:
+            raise ModelError(f"The card of {name} cannot be read: {error}.") from error
+
+
+def _typed(data: dict[str, Any]) -> dict[str, Any]:
+    """Turn lists into the tuples and records of a card, refusing other types."""
+    out = dict(data)
+    for key, kind in (("name", str), ("architecture", str), ("tta", str), ("licence", str),
+                      ("citation", str), ("patch_px", int), ("context", int), ("arguments", dict),
+                      ("training", dict), ("scores", dict)):  # fmt: skip
+        if key in out and not isinstance(out[key], kind):
+            raise TypeError(f"{key} is {out[key]!r}, expected {kind.__name__}")
+    out["inputs"] = tuple(Slot(**slot) for slot in _sequence(out["inputs"]))
+    scaling: dict[str, Any] = dict(out.get("normalisation", {}))
+    for key in ("mean", "std"):
+        scaling[key] = tuple(float(value) for value in _sequence(scaling.get(key, ())))
+    out["normalisation"] = Normalisation(**scaling)
+    if "minimum" in out:
+        out["minimum"] = tuple(tuple(_sequence(roles)) for roles in _sequence(out["minimum"]))
+    if "classes" in out:
+        out["classes"] = tuple(_sequence(out["classes"]))
+    if "gsd_m" in out:
+        out["gsd_m"] = tuple(float(value) for value in _sequence(out["gsd_m"]))
+    for key in ("threshold", "temperature"):
+        if key in out:
+            out[key] = float(out[key])
+    return out
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is not a list")
+    return value

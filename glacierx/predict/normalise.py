@@ -1,0 +1,103 @@
+"""How a model wants its pixels scaled; part of its card."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glacierx.errors import ModelError
+from glacierx.predict.sample import sample_scene
+from glacierx.scene.scene import Scene
+
+KINDS = ("joint-minmax-patch", "percentile-scene", "fixed")
+LOWEST, HIGHEST = -0.5, 1.5
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How pixels are scaled before a network sees them.
+
+    Attributes:
+        kind: ``joint-minmax-patch``: each patch to 0..1 by the least and greatest of all its bands
+            together, as in the code of Chu et al. 2022; a pixel's input then depends on its patch.
+            ``percentile-scene``: each band by two percentiles of a bounded sample of the scene.
+            ``fixed``: each band by a mean and a standard deviation of reflectance.
+        low: Percentile that becomes 0.
+        high: Percentile that becomes 1.
+        mean: Mean of each role, for ``fixed``.
+        std: Standard deviation of each role, for ``fixed``.
+    """
+
+    kind: str = "percentile-scene"
+    low: float = 1.0
+    high: float = 99.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ModelError(
+                f"The card's normalisation is {self.kind!r}; known are {', '.join(KINDS)}."
+            )
+        if not 0 <= self.low < self.high <= 100:
+            raise ModelError(f"The card's percentiles {self.low:g} and {self.high:g} do not fit.")
+        if self.kind == "fixed" and not (self.mean and len(self.mean) == len(self.std)):
+            raise ModelError("The card's fixed normalisation needs a mean and a std for each role.")
+        if any(value <= 0 for value in self.std):
+            raise ModelError("The card's standard deviations must be above 0.")
+
+    @property
+    def needs_reflectance(self) -> bool:
+        """True where the numbers of the card mean nothing in other units."""
+        return self.kind == "fixed"
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """A normalisation made ready for one scene.
+
+    Attributes:
+        shift: Subtracted from each role; None where it is found patch by patch.
+        scale: What the difference is divided by.
+        bounded: Clip to -0.5..1.5, so that glints and defects do not reach far.
+    """
+
+    shift: NDArray[np.float32] | None
+    scale: NDArray[np.float32] | None
+    bounded: bool = False
+
+    def __call__(self, values: NDArray[np.float32], valid: NDArray[Any]) -> NDArray[np.float32]:
+        """Scale a patch (roles, rows, columns); invalid pixels become 0, whatever they held."""
+        if self.shift is None or self.scale is None:
+            good = values[:, valid]
+            low, high = (good.min(), good.max()) if good.size else (0.0, 1.0)
+            scaled = (values - np.float32(low)) / np.float32(max(high - low, 1e-12))
+        else:
+            scaled = (values - self.shift[:, None, None]) / self.scale[:, None, None]
+        if self.bounded:
+            scaled = scaled.clip(LOWEST, HIGHEST)
+        return np.where(valid, scaled, np.float32(0)).astype(np.float32)
+
+
+def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> Normaliser:
+    """Make a normalisation ready for a scene.
+
+    Args:
+        how: The card's normalisation.
+        scene: The scene.
+        roles: The card's roles; those that the scene lacks are left out.
+    """
+    present = [role in scene.roles for role in roles]
+    if how.kind == "joint-minmax-patch":
+        return Normaliser(None, None)
+    if how.kind == "fixed":
+        mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
+        return Normaliser(mean[present], std[present])
+    sample = sample_scene(scene, [role for role in roles if role in scene.roles])
+    if sample.shape[1] == 0:
+        nothing = np.zeros(len(sample), np.float32)
+        return Normaliser(nothing, nothing + 1)
+    low, high = np.percentile(sample, [how.low, how.high], axis=1).astype(np.float32)
+    return Normaliser(low, np.maximum(high - low, np.float32(1e-12)), bounded=True)

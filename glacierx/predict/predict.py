@@ -1,0 +1,340 @@
+"""Scene + Model -> Prediction."""
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from glacierx.errors import GlacierxWarning
+from glacierx.options import PredictOptions
+from glacierx.predict.card import Card
+from glacierx.predict.classic import METHODS, PixelMethod, fit_method
+from glacierx.predict.engine import Engine
+from glacierx.predict.model import Model, find_model, load_card, load_model, shipped_models
+from glacierx.predict.normalise import fit_normaliser
+from glacierx.predict.tiling import Strip, Tiler
+from glacierx.scene.output import staged
+from glacierx.scene.prediction import (
+    GLACIER,
+    Prediction,
+    PredictionWriter,
+    mask_layout,
+    probability_layout,
+    row_bands,
+)
+from glacierx.scene.raster import PathLike, RowWriter
+from glacierx.scene.scene import Scene
+
+Progress = Callable[[int, int, str], None]
+"""Called with how much is done, of how much, and what."""
+
+LONG_RUN_S = 600
+PIXEL_ROWS = 512
+
+
+@dataclass(frozen=True)
+class PredictionFiles:
+    """Where a prediction goes, and what is noted in the files.
+
+    Attributes:
+        probability: The probability map.
+        mask: The mask, if wanted.
+        threshold: Threshold of the mask; the model's if None.
+        record: The run record.
+    """
+
+    probability: Path
+    mask: Path | None = None
+    threshold: float | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choose_model(name: PathLike | Model | PixelMethod, scene: Scene) -> Model | PixelMethod:
+    """Choose what predicts a scene, and refuse the scene if it does not fit.
+
+    Args:
+        name: ``auto``, a pixel method, the name of a model that ships, a model file, or a model.
+        scene: The scene.
+
+    Returns:
+        A model or a pixel method that fits the scene. With ``auto`` that is a model that ships, or
+        else a pixel method, which a warning names.
+    """
+    if isinstance(name, PixelMethod):
+        return name
+    if isinstance(name, Model):
+        model = name
+    elif str(name) == "auto":
+        shipped = _shipped_for(scene)
+        if shipped is None:
+            return _fall_back(scene)
+        model = load_model(shipped)
+    elif str(name) in METHODS:
+        method = fit_method(str(name), scene)
+        for note in method.notes:
+            warnings.warn(f"{method.name}: {note}.", GlacierxWarning, stacklevel=2)
+        return method
+    else:
+        # The card is checked before the weights are read.
+        load_card(find_model(name)).check(scene)
+        model = load_model(name)
+    model.check(scene)
+    _warn_of_place(model.card, scene)
+    return model
+
+
+def _shipped_for(scene: Scene) -> str | None:
+    for name in shipped_models():
+        card = load_card(find_model(name))
+        required = {slot.role for slot in card.inputs if slot.required}
+        enough = not card.minimum or any(set(roles) <= set(scene.roles) for roles in card.minimum)
+        if required <= set(scene.roles) and enough:
+            return name
+    return None
+
+
+def _fall_back(scene: Scene) -> PixelMethod:
+    has_swir = {"green", "swir1"} <= set(scene.roles)
+    name = "ndsi" if has_swir and scene.has_reflectance(("green", "swir1")) else "otsu"
+    method = fit_method(name, scene)
+    unknown = " the units are unknown, so NDSI cannot be used;" if has_swir else ""
+    notes = "".join(f" {note};" for note in method.notes)
+    warnings.warn(
+        f"No model fits {scene.name}: the pixel method {name} is used, which is no network;"
+        f"{unknown if name == 'otsu' else ''}{notes} "
+        "it misses ice under debris and takes seasonal snow for ice.",
+        GlacierxWarning,
+        stacklevel=3,
+    )
+    return method
+
+
+def _warn_of_place(card: Card, scene: Scene) -> None:
+    low, high = card.gsd_m
+    if not low <= scene.grid.gsd_m <= high:
+        warnings.warn(
+            f"{scene.name} has a GSD of {scene.grid.gsd_m:.3g} m and {card.name} was made for "
+            f"{low:g} to {high:g} m: expect poor outlines.",
+            GlacierxWarning,
+            stacklevel=3,
+        )
+    west, south, east, north = scene.bounds_lonlat()
+    for box in card.training.get("footprints", ()):
+        if west < box[2] and box[0] < east and south < box[3] and box[1] < north:
+            warnings.warn(
+                f"{card.name} was trained on ground that {scene.name} shows: scores here are no "
+                "test of it.",
+                GlacierxWarning,
+                stacklevel=3,
+            )
+            return
+
+
+def predict(  # noqa: PLR0913 - the two files are the point of it
+    scene: Scene,
+    model: PathLike | Model | PixelMethod = "auto",
+    options: PredictOptions = PredictOptions(),
+    *,
+    path: PathLike | None = None,
+    mask: PathLike | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Prediction:
+    """Predict the probability of glacier for every valid pixel of a scene.
+
+    Args:
+        scene: The scene.
+        model: See `choose_model`.
+        options: Views, patches and batch.
+        path: File of the probability map (uint8 in steps of 0.004, nodata 255); a temporary one
+            that vanishes with the prediction if None.
+        mask: File of a mask (1 glacier, 0 not, 255 unknown), if wanted.
+        overwrite: Replace existing files.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        progress: Called as work goes on.
+
+    Returns:
+        The probability map, a context manager that reads it by window.
+
+    Example:
+        >>> with open_scene("scene.tif") as scene, predict(scene, path="prob.tif") as prediction:
+        ...     prediction.grid.describe()
+    """
+    chosen = choose_model(model, scene)
+    temporary = None if path is not None else TemporaryDirectory(prefix="glacierx-")
+    final = Path(path) if path is not None else Path(temporary.name if temporary else "") / "p.tif"
+    with ExitStack() as parts:
+        part = parts.enter_context(staged(final, overwrite=overwrite, inputs=scene.paths))
+        mask_part = None
+        if mask is not None:
+            mask_part = parts.enter_context(staged(mask, overwrite=overwrite, inputs=scene.paths))
+        record = {"scene": scene.describe(), "model": chosen.describe()}
+        files = PredictionFiles(part, mask_part, record=record)
+        write_prediction(scene, chosen, files, options, device=device, progress=progress)
+    prediction = Prediction(final, aoi=scene.aoi)
+    if temporary is not None:
+        prediction.keep_until_closed(temporary)
+    return prediction
+
+
+def write_prediction(
+    scene: Scene,
+    model: Model | PixelMethod,
+    files: PredictionFiles,
+    options: PredictOptions = PredictOptions(),
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> None:
+    """Predict a scene into files that the caller has prepared; see `predict`."""
+    card = model.card if isinstance(model, Model) else None
+    classes = card.classes if card else (GLACIER,)
+    threshold = files.threshold
+    if threshold is None:
+        threshold = card.threshold if card else 0.5
+    tags = {
+        "GLACIERX_THRESHOLD": repr(threshold),
+        "GLACIERX_AOI": "yes" if scene.aoi is not None else "no",
+        "GLACIERX_RECORD": json.dumps(files.record, sort_keys=True),
+    }
+    rows = (
+        _network_rows(scene, model, options, device=device, progress=progress)
+        if isinstance(model, Model)
+        else _pixel_rows(scene, model, progress)
+    )
+    with ExitStack() as stack:
+        probability = stack.enter_context(
+            RowWriter(files.probability, scene.grid, probability_layout(classes, tags))
+        )
+        mask = None
+        if files.mask is not None:
+            mask = stack.enter_context(RowWriter(files.mask, scene.grid, mask_layout(tags)))
+        writer = PredictionWriter(probability, mask, threshold, classes.index(GLACIER))
+        for values, wanted in rows:
+            writer.write(values, wanted)
+
+
+Rows = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+
+def _strip(scene: Scene, roles: tuple[str, ...], first: int, last: int) -> Strip:
+    window = Window(0, first, scene.grid.columns, last - first)
+    inside = scene.inside(window)
+    if not inside.any():
+        nothing = np.zeros((len(roles), *inside.shape), np.float32)
+        return Strip(nothing, inside, inside)
+    raster = scene.read(window, roles)
+    return Strip(raster.values, raster.valid, raster.valid & inside)
+
+
+def _pixel_rows(scene: Scene, method: PixelMethod, progress: Progress | None) -> Rows:
+    rows, _ = scene.grid.shape
+    for first, last in row_bands(rows, PIXEL_ROWS):
+        strip = _strip(scene, method.roles, first, last)
+        yield method.apply(strip.values)[None].astype(np.float32), strip.wanted
+        if progress:
+            progress(last, rows, "rows")
+
+
+def _network_rows(
+    scene: Scene,
+    model: Model,
+    options: PredictOptions,
+    *,
+    device: str,
+    progress: Progress | None,
+) -> Rows:
+    card = model.card
+    roles = tuple(role for role in card.roles if role in scene.roles)
+    present = [role in scene.roles for role in card.roles]
+    tta = options.tta or card.tta
+    engine = Engine(
+        model,
+        fit_normaliser(card.normalisation, scene, card.roles),
+        present,
+        tta=tta,
+        device=device,
+    )
+    tiler = Tiler(
+        scene.grid.shape,
+        patch_px=options.patch_px or card.patch_px,
+        keep=options.keep,
+        classes=len(card.classes),
+        batch=options.batch,
+    )
+    context = None
+    if card.context:
+
+        def context(row: int, column: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+            return read_context(scene, roles, (row, column), tiler.patch_px, card.context)
+
+    done, began, told = 0, time.monotonic(), False
+    for values, wanted, patches in tiler.run(
+        lambda first, last: _strip(scene, roles, first, last), engine.run, context
+    ):
+        yield values, wanted
+        done += patches
+        if progress:
+            progress(done, tiler.patches, "patches")
+        if not told and engine.patches_run:
+            told = True
+            whole = (time.monotonic() - began) / done * tiler.patches
+            _say_what_tta_costs(tta, engine.views, whole)
+
+
+def _say_what_tta_costs(tta: str, views: int, seconds: float) -> None:
+    if views > 1 and seconds > LONG_RUN_S:
+        warnings.warn(
+            f"--tta {tta} averages {views} views and will take about {seconds / 60:.0f} minutes; "
+            f"--tta none would take about {seconds / 60 / views:.0f}.",
+            GlacierxWarning,
+            stacklevel=3,
+        )
+
+
+def read_context(
+    scene: Scene, roles: tuple[str, ...], corner: tuple[int, int], patch_px: int, factor: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read a view *factor* times as wide around a patch, averaged to the size of the patch.
+
+    Args:
+        scene: The scene.
+        roles: What to read.
+        corner: Row and column of the patch's first pixel.
+        patch_px: Side of the patch.
+        factor: Side of a block of pixels that is averaged.
+
+    Returns:
+        Values (roles, patch, patch), and True where a block holds valid pixels of the scene.
+    """
+    values = np.zeros((len(roles), patch_px, patch_px), np.float32)
+    valid = np.zeros((patch_px, patch_px), bool)
+    shift = (patch_px * factor - patch_px) // 2
+    top, left = corner[0] - shift, corner[1] - shift
+    rows, columns = scene.grid.shape
+    from_column, to_column = max(0, left), min(columns, left + patch_px * factor)
+    for line in range(patch_px):
+        first, last = max(0, top + line * factor), min(rows, top + (line + 1) * factor)
+        if first >= last or from_column >= to_column:
+            continue
+        raster = scene.read(
+            Window(from_column, first, to_column - from_column, last - first), roles
+        )
+        block = (np.arange(from_column, to_column) - left) // factor
+        count = np.bincount(block, raster.valid.sum(axis=0), minlength=patch_px)
+        sums = (raster.values * raster.valid).sum(axis=1)
+        for index, band in enumerate(sums):
+            total = np.bincount(block, band, minlength=patch_px)
+            values[index, line] = np.divide(total, count, out=np.zeros(patch_px), where=count > 0)
+        valid[line] = count > 0
+    return values, valid

@@ -1,0 +1,1 @@
+"""From files to pixels with a place on Earth."""

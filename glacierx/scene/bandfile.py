@@ -1,0 +1,222 @@
+"""One file of a scene: its bands on the scene's grid, in physical units, with what is valid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.windows import Window
+
+from glacierx.errors import GridError, OptionError
+from glacierx.scene.bands import BandSource
+from glacierx.scene.grid import Grid
+from glacierx.scene.raster import (
+    base_name,
+    dataset_grid,
+    open_dataset,
+    overlap_share,
+    read_mask,
+    read_window,
+    resample,
+    source_window,
+)
+from glacierx.scene.sensors import OPTICAL, THERMAL, Level, Sensor
+
+Nodata = float | str | None
+"""A number, ``"nan"``, ``"none"`` for no such value, or None for what the file says."""
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """How the numbers of a band become physical values.
+
+    Attributes:
+        scale: Factor.
+        offset: Added after scaling.
+        unit: What the value is; ``"unknown"`` where nothing says.
+        source: Where scale and offset come from.
+    """
+
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = "unknown"
+    source: str = "none"
+
+
+@dataclass(frozen=True)
+class RadiometryChoice:
+    """What the user says of the units: by number, or by sensor and processing level."""
+
+    scale: float | None = None
+    offset: float | None = None
+    sensor: Sensor | None = None
+    level: Level | None = None
+
+    def of(self, role: str, dataset: Any, index: int) -> Radiometry:
+        """Choose scale and offset of a band: the user's, the file's, the sensor's, or none."""
+        optical = role in OPTICAL
+        if optical and (self.scale is not None or self.offset is not None):
+            scale = 1.0 if self.scale is None else self.scale
+            return Radiometry(scale, self.offset or 0.0, "reflectance", "user")
+        scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
+        if (scale, offset) != (1.0, 0.0):
+            return Radiometry(scale, offset, _unit(role, dataset.units[index - 1]), "file")
+        if self.level and optical:
+            return Radiometry(self.level.scale, self.level.offset, self.level.unit, "level")
+        if self.level and self.level.thermal and role in THERMAL:
+            return Radiometry(*self.level.thermal, "kelvin", "level")
+        return Radiometry()
+
+
+def _unit(role: str, tag: str | None) -> str:
+    plain = (tag or "").strip().lower()
+    if role in OPTICAL and plain in ("", "1", "none", "reflectance", "unitless", "dimensionless"):
+        return "reflectance"
+    return plain or "unknown"
+
+
+def parse_nodata(nodata: Nodata) -> Nodata:
+    """Read ``--nodata``: a number, ``nan`` or ``none``.
+
+    Raises:
+        OptionError: It is none of these.
+    """
+    if nodata is None or not isinstance(nodata, str):
+        return nodata
+    text = nodata.strip().lower()
+    if text == "none":
+        return "none"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise OptionError(f"--nodata {nodata!r} is not a number, 'nan' or 'none'.") from error
+
+
+class BandFile:
+    """Bands of one file, aligned onto a grid.
+
+    Attributes:
+        grid: The file's own grid.
+        sources: The bands that have a role.
+    """
+
+    def __init__(self, sources: Sequence[BandSource], choice: RadiometryChoice) -> None:
+        self.sources = tuple(sources)
+        self.path = self.sources[0].path
+        self._file = open_dataset(self.path, "scene")
+        self.grid = dataset_grid(self._file, "scene")
+        self._bands = {source.role: source.index for source in self.sources}
+        self.radiometry = {
+            source.role: choice.of(source.role, self._file, source.index) for source in self.sources
+        }
+        kinds = {np.dtype(self._file.dtypes[source.index - 1]).kind for source in self.sources}
+        if "c" in kinds:
+            self.close()
+            raise GridError(
+                f"{base_name(self.path)} holds complex numbers. Give amplitudes or reflectance."
+            )
+        self._fill = choice.sensor.fill if choice.sensor else None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """All metadata of the file."""
+        return {**self._file.tags(ns="IMAGERY"), **self._file.tags()}
+
+    def align(self, grid: Grid, nodata: Nodata) -> None:
+        """Show the bands on the scene's grid from now on; other grids are interpolated.
+
+        Raises:
+            GridError: The file lies elsewhere.
+        """
+        if overlap_share(self.grid, grid) == 0:
+            raise GridError(
+                f"{base_name(self.path)} does not overlap the scene's other files. "
+                "Give bands of one acquisition."
+            )
+        self._target = None if self.grid.matches(grid) else grid
+        flags = {index: self._file.mask_flag_enums[index - 1] for index in self._bands.values()}
+        self._nodata = {index: self._nodata_of(index, nodata, flags[index]) for index in flags}
+        # GDAL takes the fourth band of any 8-bit file for alpha; a band with a role is not.
+        colors = self._file.colorinterp
+        taken = any(colors[index - 1] == ColorInterp.alpha for index in flags)
+        self._masked_band = next(
+            (
+                index
+                for index, found in flags.items()
+                if MaskFlags.per_dataset in found and not (taken and MaskFlags.alpha in found)
+            ),
+            None,
+        )
+
+    def _nodata_of(self, index: int, nodata: Nodata, flags: Sequence[MaskFlags]) -> float | None:
+        if nodata == "none":
+            return None
+        if nodata is not None:
+            return float(nodata)
+        own = self._file.nodatavals[index - 1]
+        if own is not None:
+            return float(own)
+        return self._fill if MaskFlags.all_valid in flags else None
+
+    @property
+    def can_be_invalid(self) -> bool:
+        """False where every pixel is good, so that validity need not be read."""
+        kinds = {np.dtype(self._file.dtypes[index - 1]).kind for index in self._bands.values()}
+        tagged = any(value is not None for value in self._nodata.values())
+        return bool(tagged or self._masked_band or self._target or "f" in kinds)
+
+    def read(
+        self, window: Window, roles: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read roles (roles, rows, columns) in physical units, and where every band is valid."""
+        if self._target is None:
+            return self._read_own(window, roles)
+        target = self._target.crop(window)
+        needed = source_window(self.grid, target)
+        if needed is None:
+            return np.zeros((len(roles), *target.shape), np.float32), np.zeros(target.shape, bool)
+        values, valid = self._read_own(needed, roles)
+        holed = np.where(valid, np.concatenate([values, np.zeros_like(valid[None])]), np.nan)
+        moved = resample(
+            holed.astype(np.float32), self.grid.crop(needed), target, Resampling.bilinear
+        )
+        return moved[:-1], np.isfinite(moved[-1])
+
+    def _read_own(
+        self, window: Window, roles: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        wanted = [self._bands[role] for role in roles]
+        checked = list(self._bands.values()) if self.can_be_invalid else wanted
+        raw = read_window(self._file, checked, window)
+        valid = np.ones(raw.shape[1:], bool)
+        for index, values in zip(checked, raw, strict=True):
+            nodata = self._nodata[index]
+            if nodata is not None and not np.isnan(nodata):
+                valid &= values != _as_stored(nodata, values.dtype)
+            if values.dtype.kind == "f":
+                valid &= np.isfinite(values)
+        if self._masked_band is not None:
+            valid &= read_mask(self._file, self._masked_band, window)
+        out = np.empty((len(wanted), *valid.shape), np.float32)
+        for row, (role, index) in enumerate(zip(roles, wanted, strict=True)):
+            unit = self.radiometry[role]
+            out[row] = raw[checked.index(index)]
+            if (unit.scale, unit.offset) != (1.0, 0.0):
+                out[row] = out[row] * np.float32(unit.scale) + np.float32(unit.offset)
+        return out, valid
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
+    """Return nodata as the file's own type holds it, or a value that nothing equals."""
+    if dtype.kind == "f":
+        return np.asarray(nodata).astype(dtype)
+    info = np.iinfo(dtype)
+    if not float(nodata).is_integer() or not info.min <= nodata <= info.max:
+        return np.nan
+    return int(nodata)

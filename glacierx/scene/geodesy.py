@@ -1,0 +1,154 @@
+"""Areas, lengths and places on the ellipsoid, whatever the CRS."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+GEOD = pyproj.Geod(ellps="WGS84")
+LONLAT = CRS.from_epsg(4326)
+
+Geometries = NDArray[np.object_]
+Floats = NDArray[np.float64]
+
+
+@lru_cache(maxsize=32)
+def _transformer(source_wkt: str, target_wkt: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source_wkt, target_wkt, always_xy=True)
+
+
+def transform_points(x: Any, y: Any, source: CRS, target: CRS) -> tuple[Floats, Floats]:
+    """Move map coordinates (x, y) from one CRS to another; longitude comes before latitude.
+
+    Returns:
+        The coordinates in *target*; infinite where the target has no such place.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if source == target:
+        return x, y
+    out = _transformer(source.to_wkt(), target.to_wkt()).transform(x, y)
+    return np.asarray(out[0], np.float64), np.asarray(out[1], np.float64)
+
+
+def transform_geometries(geometries: Any, source: CRS, target: CRS) -> Any:
+    """Move shapely geometries (one or an array) from one CRS to another, vertex by vertex."""
+    if source == target:
+        return geometries
+
+    def move(xy: Floats) -> Floats:
+        return np.column_stack(transform_points(xy[:, 0], xy[:, 1], source, target))
+
+    return shapely.transform(geometries, move)
+
+
+def to_lonlat(geometries: Any, crs: CRS) -> Any:
+    """Move geometries to WGS 84 longitude and latitude, unbroken at the antimeridian.
+
+    A geometry that crosses 180 degrees keeps counting beyond it (179, 180, 181), so that points
+    found inside it are right; wrap them with `wrap_longitude`.
+    """
+    moved = transform_geometries(geometries, crs, LONLAT)
+    bounds = np.atleast_2d(shapely.bounds(moved))
+    if not np.any(bounds[:, 2] - bounds[:, 0] > 180):
+        return moved
+
+    def unbreak(xy: Floats) -> Floats:
+        return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360, xy[:, 0]), xy[:, 1]])
+
+    many = np.atleast_1d(np.asarray(moved, dtype=object)).copy()
+    broken = bounds[:, 2] - bounds[:, 0] > 180
+    many[broken] = shapely.transform(many[broken], unbreak)
+    return many if isinstance(moved, np.ndarray) else many[0]
+
+
+def wrap_longitude(lon: Any) -> Any:
+    """Bring longitudes into [-180, 180)."""
+    return (np.asarray(lon) + 180) % 360 - 180
+
+
+def ring_area_m2(lon: Floats, lat: Floats) -> float:
+    """Measure the area inside a closed ring of geodesics, without sign, in square metres."""
+    return abs(float(GEOD.polygon_area_perimeter(lon, lat)[0]))
+
+
+def areas_km2(polygons: Geometries, crs: CRS) -> Floats:
+    """Measure polygons on the WGS 84 ellipsoid, holes taken off, in square kilometres.
+
+    The ellipsoidal area is that of RGI 7.0; on the plane of a UTM zone it would be up to 0.1 %
+    different, on Web Mercator more than double at 47 degrees north.
+    """
+    lonlat = to_lonlat(polygons, crs)
+    rings, ring_of = shapely.get_rings(lonlat, return_index=True)
+    xy, vertex_of = shapely.get_coordinates(rings, return_index=True)
+    starts = np.searchsorted(vertex_of, np.arange(len(rings) + 1))
+    first = np.r_[True, ring_of[1:] != ring_of[:-1]] if len(rings) else np.zeros(0, bool)
+    total = np.zeros(len(polygons))
+    for ring, owner in enumerate(ring_of):
+        part = xy[starts[ring] : starts[ring + 1]]
+        area = ring_area_m2(part[:, 0], part[:, 1])
+        total[owner] += area if first[ring] else -area
+    return total / 1e6
+
+
+def lengths_m(lines: Geometries, crs: CRS) -> Floats:
+    """Measure lines on the WGS 84 ellipsoid, in metres."""
+    xy, line_of = shapely.get_coordinates(lines, return_index=True)
+    total = np.zeros(len(lines))
+    if len(xy) < 2:
+        return total
+    lon, lat = transform_points(xy[:, 0], xy[:, 1], crs, LONLAT)
+    same = line_of[1:] == line_of[:-1]
+    steps = GEOD.inv(lon[:-1][same], lat[:-1][same], lon[1:][same], lat[1:][same])[2]
+    np.add.at(total, line_of[1:][same], np.asarray(steps))
+    return total
+
+
+def metric_crs(crs: CRS, bounds: Sequence[float]) -> CRS:
+    """Choose a CRS in which distances are metres around a place.
+
+    Args:
+        crs: CRS of *bounds*. It is kept where its units are metres and its scale there is
+            within 1 % of true.
+        bounds: (left, bottom, right, top).
+
+    Returns:
+        *crs*, or a transverse Mercator projection centred on the place.
+    """
+    x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
+    lon, lat = (float(v) for v in transform_points(x, y, crs, LONLAT))
+    if crs.is_projected:
+        step = 100.0
+        xs, ys = np.array([x, x + step, x]), np.array([y, y, y + step])
+        lons, lats = transform_points(xs, ys, crs, LONLAT)
+        true = GEOD.inv([lons[0]] * 2, [lats[0]] * 2, lons[1:], lats[1:])[2]
+        if all(abs(length / step - 1) < 0.01 for length in true):
+            return crs
+    if not (math.isfinite(lon) and math.isfinite(lat)):
+        return crs
+    return CRS.from_proj4(
+        f"+proj=tmerc +lat_0={lat:.6f} +lon_0={lon:.6f} +k=1 +x_0=0 +y_0=0 +ellps=WGS84 +units=m"
+    )
+
+
+def is_near(
+    geometries: Geometries, crs: CRS, place: Any, place_crs: CRS, margin_m: float
+) -> NDArray[np.bool_]:
+    """Tell which geometries may lie within a distance of a place, by their bounding boxes.
+
+    Far ones need not, and often cannot, be moved into the CRS of the place.
+    """
+    metric = metric_crs(place_crs, shapely.bounds(place).tolist())
+    region = shapely.buffer(transform_geometries(place, place_crs, metric), margin_m)
+    region = shapely.segmentize(region, max(1.0, math.sqrt(shapely.area(region)) / 50))
+    box = shapely.bounds(transform_geometries(region, metric, crs))
+    if not np.all(np.isfinite(box)) or (crs.is_geographic and box[2] - box[0] > 180):
+        return np.ones(len(geometries), bool)
+    return np.asarray(
+        shapely.intersects(shapely.box(*shapely.bounds(geometries).T), shapely.box(*box))
+    )

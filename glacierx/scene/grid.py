@@ -1,0 +1,141 @@
+"""Grid: pixel to map and back, windows, GSD, footprint."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import shapely
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.windows import Window
+from shapely.geometry import Polygon
+
+from glacierx.errors import GridError
+from glacierx.scene.geodesy import GEOD, LONLAT, Floats, transform_points
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where pixels lie on Earth: a CRS, an affine transform and a shape. It holds no pixels.
+
+    Positions are (row, column), with (0, 0) the outer corner of the first pixel and (0.5, 0.5) its
+    centre. Rotated and south-up transforms are as good as any.
+
+    Attributes:
+        crs: Coordinate reference system.
+        transform: From (column, row) to map (x, y).
+        shape: Rows and columns.
+    """
+
+    crs: CRS
+    transform: Affine
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        numbers = tuple(self.transform)[:6]
+        if not all(math.isfinite(v) for v in numbers) or self.transform.determinant == 0:
+            raise GridError(
+                f"The geotransform {numbers} is not a grid: pixels need a finite position and size."
+            )
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """Number of columns."""
+        return self.shape[1]
+
+    @property
+    def window(self) -> Window:
+        """The window that covers the whole grid."""
+        return Window(0, 0, self.columns, self.rows)
+
+    def crop(self, window: Window) -> Self:
+        """Return the grid of a window of whole pixels."""
+        t = self.transform
+        x, y = self.to_map(window.row_off, window.col_off)
+        moved = Affine(t.a, t.b, float(x), t.d, t.e, float(y))
+        return type(self)(self.crs, moved, (int(window.height), int(window.width)))
+
+    def coarsened(self, shape: tuple[int, int]) -> Self:
+        """Return a grid of the same footprint with another number of rows and columns."""
+        t = self.transform
+        down, right = self.rows / shape[0], self.columns / shape[1]
+        stretched = Affine(t.a * right, t.b * down, t.c, t.d * right, t.e * down, t.f)
+        return type(self)(self.crs, stretched, shape)
+
+    def to_map(self, rows: Any, columns: Any) -> tuple[Floats, Floats]:
+        """Return map coordinates (x, y) of positions."""
+        t = self.transform
+        rows, columns = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
+        return t.a * columns + t.b * rows + t.c, t.d * columns + t.e * rows + t.f
+
+    def to_pixels(self, x: Any, y: Any) -> tuple[Floats, Floats]:
+        """Return positions (row, column) of map coordinates."""
+        t = ~self.transform
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        return t.d * x + t.e * y + t.f, t.a * x + t.b * y + t.c
+
+    @cached_property
+    def footprint(self) -> Polygon:
+        """The outline of the grid in its own CRS."""
+        x, y = self.to_map([0, 0, self.rows, self.rows], [0, self.columns, self.columns, 0])
+        return shapely.orient_polygons(Polygon(np.column_stack([x, y])))
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) of the footprint."""
+        left, bottom, right, top = self.footprint.bounds
+        return left, bottom, right, top
+
+    @cached_property
+    def pixel_m(self) -> tuple[float, float]:
+        """Height and width of the middle pixel in metres on the ellipsoid."""
+        row, column = self.rows / 2, self.columns / 2
+        x, y = self.to_map([row, row + 1, row], [column, column, column + 1])
+        lon, lat = transform_points(x, y, self.crs, LONLAT)
+        if not np.all(np.isfinite([lon, lat])):
+            raise GridError(
+                f"The middle of the grid, {x[0]:g} {y[0]:g}, is nowhere on Earth in its CRS "
+                f"{self.crs_name}. Check the geotransform and the CRS (gdal_edit.py -a_srs)."
+            )
+        steps = GEOD.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])[2]
+        return float(steps[0]), float(steps[1])
+
+    @property
+    def gsd_m(self) -> float:
+        """Ground sampling distance in metres: the side of a square as large as a pixel."""
+        return math.sqrt(self.pixel_m[0] * self.pixel_m[1])
+
+    @property
+    def crs_name(self) -> str:
+        """A short name of the CRS for messages: EPSG:32645, or its title."""
+        return crs_name(self.crs)
+
+    def matches(self, other: "Grid") -> bool:
+        """Tell whether two grids are the same to a thousandth of a pixel."""
+        if self.shape != other.shape or self.crs != other.crs:
+            return False
+        corners = np.array([0.0, self.rows]), np.array([0.0, self.columns])
+        rows, columns = self.to_pixels(*other.to_map(*corners))
+        return bool(
+            np.all(np.abs(rows - corners[0]) < 1e-3) and np.all(np.abs(columns - corners[1]) < 1e-3)
+        )
+
+    def describe(self) -> str:
+        """Say size, GSD and CRS in a few words."""
+        return f"{self.rows} x {self.columns} pixels of {self.gsd_m:.3g} m, {self.crs_name}"
+
+
+def crs_name(crs: CRS) -> str:
+    """Return a short name of a CRS: its EPSG code, else its title."""
+    code = crs.to_epsg()
+    if code:
+        return f"EPSG:{code}"
+    wkt: str = crs.to_wkt()
+    return wkt.split('"')[1] if '"' in wkt else "unknown"

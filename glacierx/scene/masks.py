@@ -1,0 +1,194 @@
+"""Pixels to leave out: quality masks and the area of interest."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio.features
+import shapely
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.windows import Window
+
+from glacierx.errors import GridError, OptionError, OutlineError, SceneError
+from glacierx.scene.geodesy import is_near, metric_crs, transform_geometries
+from glacierx.scene.grid import Grid
+from glacierx.scene.raster import (
+    PathLike,
+    base_name,
+    dataset_grid,
+    open_dataset,
+    overlap_share,
+    read_window,
+    resample,
+    source_window,
+)
+from glacierx.scene.vector import polygons_of, read_layer
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """Which numbers of a quality mask make a pixel invalid.
+
+    Attributes:
+        path: The mask file.
+        band: Its band, counted from 1; 0 if not given.
+        ranges: Numbers from .. to that are invalid.
+        bits: Bits that are invalid when set.
+    """
+
+    path: str
+    band: int
+    ranges: tuple[tuple[float, float], ...]
+    bits: int
+
+    @classmethod
+    def parse(cls, text: str) -> "MaskRule":
+        """Read ``FILE``, ``FILE=3,8-10``, ``FILE:6`` or ``QA_PIXEL.TIF=bit1,bit3,bit4``."""
+        match = re.fullmatch(r"(.+?)(?::(\d+))?(?:=([-\w.,]+))?", text.strip())
+        if match is None:
+            raise OptionError(f"--invalid {text!r} is not FILE[:BAND][=VALUES].")
+        path, band, values = match[1], int(match[2] or 0), match[3] or ""
+        ranges: list[tuple[float, float]] = []
+        bits = 0
+        for item in filter(None, values.split(",")):
+            number = re.fullmatch(r"(-?[\d.]+)(?:-([\d.]+))?", item)
+            bit = re.fullmatch(r"bit(\d\d?)", item)
+            if number:
+                ranges.append((float(number[1]), float(number[2] or number[1])))
+            elif bit:
+                bits |= 1 << int(bit[1])
+            else:
+                raise OptionError(
+                    f"--invalid {text!r}: {item!r} is no value. Give numbers, ranges or bits: "
+                    "=3,8-10 or =bit3,bit4."
+                )
+        return cls(path, band, tuple(ranges), bits)
+
+    @property
+    def is_plain(self) -> bool:
+        """True where no values are given, so that the mask must be of zeros and ones."""
+        return not self.ranges and not self.bits
+
+
+class QualityMask:
+    """A raster that says which pixels of a scene are bad, on whatever grid it has."""
+
+    def __init__(self, text: str, grid: Grid) -> None:
+        self.rule = MaskRule.parse(text)
+        self._grid = grid
+        self._file = open_dataset(self.rule.path, "quality mask")
+        self._own = dataset_grid(self._file, "quality mask")
+        self._band = self._choose_band()
+        if overlap_share(self._own, grid) == 0:
+            raise GridError(
+                f"{base_name(self.rule.path)} does not overlap the scene. Give the mask of the "
+                "same acquisition."
+            )
+        self._check_sample()
+
+    def _choose_band(self) -> int:
+        name, count = base_name(self.rule.path), self._file.count
+        if self.rule.band == 0 and count > 1:
+            raise SceneError(
+                f"{name} has {count} bands. Say which one is the mask: --invalid {name}:1=VALUES"
+            )
+        if self.rule.band > count:
+            raise SceneError(f"{name} has {count} bands; --invalid asks for {self.rule.band}.")
+        return self.rule.band or 1
+
+    def _check_sample(self) -> None:
+        """Refuse a mask of many values before any work; the rest is checked while reading."""
+        if self.rule.is_plain:
+            shape = min(512, self._own.rows), min(512, self._own.columns)
+            sample = read_window(self._file, [self._band], self._own.window, shape)
+            self._check_plain(np.unique(sample))
+
+    def _check_plain(self, values: NDArray[Any]) -> None:
+        values = values[np.isfinite(values)]
+        if not (np.isin(values, (0, 1)).all() or np.isin(values, (0, 255)).all()):
+            found = ", ".join(f"{value:g}" for value in values[:8])
+            name = base_name(self.rule.path)
+            raise SceneError(
+                f"{name} holds the values {found}: more than a mask of 0 and 1. Say which are "
+                f"invalid: --invalid {name}=VALUES, or =bit3,bit4 for flags."
+            )
+
+    def invalid(self, window: Window) -> NDArray[np.bool_]:
+        """Return True where the mask makes a pixel of the scene's window invalid."""
+        values = self._values(window)
+        known = np.isfinite(values)
+        if self.rule.is_plain:
+            self._check_plain(np.unique(values[known]))
+            return np.asarray(known & (values != 0))
+        bad = np.zeros(values.shape, bool)
+        for low, high in self.rule.ranges:
+            bad |= (values >= low) & (values <= high)
+        if self.rule.bits:
+            flags = np.where(known, values, 0).astype(np.int64)
+            bad |= (flags & self.rule.bits) != 0
+        return np.asarray(bad)
+
+    def _values(self, window: Window) -> NDArray[np.float32]:
+        """Read the mask's numbers on the scene's grid, NaN outside it.
+
+        A number that the file calls nodata is read like any other: 0 is often that of "clear".
+        """
+        target = self._grid.crop(window)
+        if self._own.matches(self._grid):
+            return np.asarray(read_window(self._file, [self._band], window)[0], np.float32)
+        needed = source_window(self._own, target)
+        if needed is None:
+            return np.full(target.shape, np.nan, np.float32)
+        values = read_window(self._file, [self._band], needed).astype(np.float32)
+        return np.asarray(resample(values, self._own.crop(needed), target, Resampling.nearest)[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class AreaOfInterest:
+    """The region of a scene that is mapped.
+
+    Attributes:
+        polygon: The region in the scene's CRS, within its footprint.
+    """
+
+    def __init__(self, path: PathLike, buffer_m: float, grid: Grid) -> None:
+        if buffer_m < 0:
+            raise OptionError(f"--aoi-buffer-m is {buffer_m:g}. It takes a number from 0.")
+        layer = read_layer(path, prefer=("glaciers",))
+        metric = metric_crs(grid.crs, grid.bounds)
+        shapes = layer.geometry[shapely.get_dimensions(layer.geometry) == 2]
+        if not len(shapes):
+            raise OutlineError(
+                f"{base_name(path)} holds no polygons, so it is no area of interest."
+            )
+        near = shapes[is_near(shapes, layer.crs, grid.footprint, grid.crs, buffer_m)]
+        moved = transform_geometries(polygons_of(near), layer.crs, metric)
+        region = shapely.union_all(shapely.buffer(moved, buffer_m))
+        self.polygon = shapely.intersection(
+            transform_geometries(region, metric, grid.crs), grid.footprint
+        )
+        if self.polygon.is_empty:
+            raise GridError(
+                f"{base_name(path)} does not overlap the scene. Give an area that does, "
+                "or a wider --aoi-buffer-m."
+            )
+        self._grid = grid
+        shapely.prepare(self.polygon)
+
+    def inside(self, window: Window) -> NDArray[np.bool_]:
+        """Return True where the centre of a pixel of the window lies in the region."""
+        grid = self._grid.crop(window)
+        if shapely.contains(self.polygon, grid.footprint):
+            return np.ones(grid.shape, bool)
+        part = shapely.intersection(self.polygon, grid.footprint)
+        if shapely.get_dimensions(part) < 2 or part.is_empty:
+            return np.zeros(grid.shape, bool)
+        burnt = rasterio.features.rasterize(
+            [part], out_shape=grid.shape, transform=grid.transform, dtype="uint8"
+        )
+        return np.asarray(burnt, bool)

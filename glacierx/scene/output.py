@@ -1,0 +1,109 @@
+"""Results that appear whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from glacierx.errors import OutputError
+
+
+@contextmanager
+def staged(
+    path: str | Path, *, overwrite: bool = False, inputs: Sequence[str | Path] = ()
+) -> Iterator[Path]:
+    """Give a temporary path to write to; rename it to *path* when the block ends well.
+
+    The temporary path lies in a hidden folder beside *path*, so that files a format adds of its
+    own accord (an index, a journal) move or vanish with it. If the block raises, nothing is left.
+
+    Args:
+        path: The file to make.
+        overwrite: Replace an existing file; without it an existing file is an error at once.
+        inputs: Files that are being read, none of which may be *path*.
+
+    Yields:
+        The path to write to, with the same name.
+
+    Raises:
+        OutputError: The file exists, is an input, or its folder cannot be written to.
+    """
+    path = Path(path)
+    _check(path, overwrite, inputs)
+    folder = path.parent / f".{path.name}.{os.getpid()}.part"
+    _clear_litter(path)
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise OutputError(
+            f"Nothing can be written in {path.parent.absolute()}: {error.strerror}. "
+            "Choose another folder for the result."
+        ) from error
+    try:
+        yield folder / path.name
+        _publish(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(path: Path, overwrite: bool, inputs: Sequence[str | Path]) -> None:
+    if not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder. Give the name of a file.")
+    if any(_same(path, given) for given in inputs):
+        raise OutputError(f"{path} is an input. Give another name for the result.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already. Use --overwrite to replace it.")
+
+
+def _same(path: Path, given: str | Path) -> bool:
+    try:
+        return path.samefile(given)
+    except OSError:  # One of the two does not exist, or is a URL.
+        return False
+
+
+def _clear_litter(path: Path) -> None:
+    """Remove what a killed process of the same output left behind."""
+    for folder in path.parent.glob(f".{path.name}.*.part"):
+        number = folder.name.split(".")[-2]
+        if number.isdigit() and not _alive(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _publish(folder: Path, path: Path) -> None:
+    made = sorted(folder.iterdir(), key=lambda file: file.name == path.name)
+    if not made or made[-1].name != path.name:
+        raise OutputError(f"{path} was not written.")
+    try:
+        for file in made:
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        for file in made:
+            file.replace(path.parent / file.name)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # Windows cannot open a folder.
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

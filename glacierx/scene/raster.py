@@ -1,0 +1,405 @@
+"""Raster: read, write (tiled, compressed, whole or not at all), resample."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import DTypeLike, NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.warp import reproject, transform_bounds
+from rasterio.windows import Window
+
+from glacierx.errors import GridError, OutputError, SceneError
+from glacierx.scene.geodesy import transform_geometries
+from glacierx.scene.grid import Grid
+from glacierx.scene.output import staged
+
+TILE_PX = 256
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Pixels with their place on Earth.
+
+    Attributes:
+        values: Pixel values (bands, rows, columns).
+        valid: True where data is good (rows, columns).
+        grid: Where the pixels lie.
+    """
+
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+    grid: Grid
+
+
+def is_remote(path: PathLike) -> bool:
+    """Tell whether a path is a URL or one of GDAL's virtual file systems."""
+    text = str(path)
+    return "://" in text or text.startswith("/vsi")
+
+
+def base_name(path: PathLike) -> str:
+    """Return the last part of a path or URL, for messages and records."""
+    text = str(path).split("?")[0].rstrip("/\\")
+    return text.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def gdal_reason(error: BaseException) -> str:
+    """Return GDAL's own words, which rasterio and fiona keep in the chain of causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def open_dataset(path: PathLike, what: str = "raster") -> Any:
+    """Open a raster with GDAL; the caller closes it.
+
+    Raises:
+        SceneError: The file is missing, unreadable, or a container of several rasters.
+    """
+    name = base_name(path)
+    if not is_remote(path):
+        _check_local(Path(path), name, what)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(str(path))
+    except (RasterioError, OSError) as error:
+        raise SceneError(
+            f"{name} cannot be read as a raster: {gdal_reason(error)}. "
+            f"Give a file that GDAL opens (gdalinfo {name})."
+        ) from error
+    if dataset.count == 0 or dataset.width == 0 or dataset.height == 0:
+        parts = [part.split(":", 1)[-1] for part in dataset.subdatasets]
+        dataset.close()
+        listed = f" It holds {', '.join(parts[:6])}; give one of them." if parts else ""
+        raise SceneError(f"{name} has no bands of its own.{listed}")
+    return dataset
+
+
+def _check_local(path: Path, name: str, what: str) -> None:
+    if path.is_dir():
+        raise SceneError(
+            f"{path} is a folder, and the {what} is a file. "
+            "Name the files of its bands: --bands green=B03.tif,nir=B08.tif,..."
+        )
+    # GDAL also opens names that are not files, such as a subdataset or GTIFF_DIR:2:x.tif.
+    if not path.exists() and ":" not in str(path):
+        raise SceneError(f"The {what} {path} does not exist. Check the path.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise SceneError(f"{name} is empty (0 bytes). Copy or download it again.")
+
+
+def dataset_grid(dataset: Any, what: str = "raster") -> Grid:
+    """Return the grid of an open dataset.
+
+    Raises:
+        GridError: The file has no CRS, no geotransform, or only ground control points.
+    """
+    name = base_name(dataset.name)
+    if dataset.transform.is_identity:
+        points = len(dataset.gcps[0]) or dataset.rpcs
+        advice = (
+            "It has ground control points or RPCs only: warp it first (gdalwarp -t_srs EPSG:326xx)."
+            if points
+            else "Write one with gdal_translate -a_srs EPSG:... -a_ullr ..."
+        )
+        raise GridError(f"The {what} {name} has no geotransform, so it lies nowhere. {advice}")
+    if dataset.crs is None or not dataset.crs.to_wkt():
+        raise GridError(
+            f"The {what} {name} has no CRS, so it lies nowhere on Earth. "
+            "Write one into it with gdal_edit.py -a_srs EPSG:... FILE."
+        )
+    return Grid(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+
+
+def read_window(
+    dataset: Any,
+    bands: Sequence[int],
+    window: Window,
+    shape: tuple[int, int] | None = None,
+    resampling: Resampling = Resampling.nearest,
+) -> NDArray[Any]:
+    """Read bands (bands, rows, columns) of a window, in the file's own numbers.
+
+    Args:
+        dataset: An open dataset.
+        bands: Band numbers, counted from 1.
+        window: Pixels to read.
+        shape: Rows and columns to return; those of the window if None.
+        resampling: How pixels are combined where *shape* is smaller.
+
+    Raises:
+        SceneError: The file is damaged there, or a server stopped answering.
+    """
+    size = None if shape is None else (len(bands), *shape)
+    try:
+        return np.asarray(
+            dataset.read(list(bands), window=window, out_shape=size, resampling=resampling)
+        )
+    except (RasterioError, OSError) as error:
+        raise SceneError(_damaged(dataset, window, error)) from error
+
+
+def read_mask(
+    dataset: Any, band: int, window: Window, shape: tuple[int, int] | None = None
+) -> NDArray[np.bool_]:
+    """Read GDAL's own mask of a band, or of rows and columns fewer: True where it is good.
+
+    Raises:
+        SceneError: The file is damaged there.
+    """
+    try:
+        return np.asarray(dataset.read_masks(band, window=window, out_shape=shape), bool)
+    except (RasterioError, OSError) as error:
+        raise SceneError(_damaged(dataset, window, error)) from error
+
+
+def _damaged(dataset: Any, window: Window, error: BaseException) -> str:
+    rows = f"rows {window.row_off} to {window.row_off + window.height}"
+    return (
+        f"{base_name(dataset.name)} cannot be read at {rows}: {gdal_reason(error)}. "
+        "The file is damaged or cut short; copy or download it again."
+    )
+
+
+def source_window(own: Grid, grid: Grid) -> Window | None:
+    """Find the pixels of a raster that are needed to show it on another grid.
+
+    Returns:
+        A window with room for interpolation, or None where the two do not meet.
+    """
+    frame = shapely.segmentize(grid.footprint, shapely.length(grid.footprint) / 80)
+    x, y = shapely.get_coordinates(transform_geometries(frame, grid.crs, own.crs)).T
+    rows, columns = own.to_pixels(x, y)
+    seen = np.isfinite(rows) & np.isfinite(columns)
+    if not seen.any():
+        return None
+    rows, columns = rows[seen], columns[seen]
+    # A pixel of the grid can be many of the raster's, and cubic kernels reach two of the larger.
+    pad = 4 + int(2 * max(np.ptp(rows) / grid.rows, np.ptp(columns) / grid.columns))
+    top, bottom = max(0, int(rows.min()) - pad), min(own.rows, int(rows.max()) + pad)
+    left, right = max(0, int(columns.min()) - pad), min(own.columns, int(columns.max()) + pad)
+    if top >= bottom or left >= right:
+        return None
+    return Window(left, top, right - left, bottom - top)
+
+
+def resample(
+    values: NDArray[np.float32], own: Grid, grid: Grid, resampling: Resampling
+) -> NDArray[np.float32]:
+    """Show pixels on another grid.
+
+    Args:
+        values: Pixels (bands, rows, columns), NaN where there are none.
+        own: Their grid.
+        grid: The grid to show them on.
+        resampling: How pixels are combined.
+
+    Returns:
+        Pixels (bands, rows, columns) of the new grid, NaN where there are none.
+    """
+    out = np.full((len(values), *grid.shape), np.nan, np.float32)
+    reproject(
+        values,
+        out,
+        src_transform=own.transform,
+        src_crs=own.crs,
+        src_nodata=np.nan,
+        dst_transform=grid.transform,
+        dst_crs=grid.crs,
+        dst_nodata=np.nan,
+        resampling=resampling,
+    )
+    return out
+
+
+def overlap_share(dataset_grid: Grid, grid: Grid) -> float:
+    """Return the share of a grid's bounding box that another raster's bounding box covers."""
+    left, bottom, right, top = transform_bounds(
+        dataset_grid.crs, grid.crs, *dataset_grid.bounds, densify_pts=21
+    )
+    west, south, east, north = grid.bounds
+    width = max(0.0, min(right, east) - max(left, west))
+    height = max(0.0, min(top, north) - max(bottom, south))
+    return float(width * height / ((east - west) * (north - south)))
+
+
+def read_raster(path: PathLike, band: int | None = None) -> Raster:
+    """Read a whole raster file; for scenes use `open_scene`, which reads by window.
+
+    Args:
+        path: Any raster that GDAL reads.
+        band: One band, counted from 1; all of them if None.
+
+    Returns:
+        Values in the file's own numbers, valid where every band read has data.
+    """
+    with open_dataset(path) as dataset:
+        bands = _pick(dataset, band)
+        grid = dataset_grid(dataset)
+        values = read_window(dataset, bands, grid.window)
+        valid = np.all([read_mask(dataset, index, grid.window) for index in bands], axis=0)
+        if np.issubdtype(values.dtype, np.floating):
+            valid &= ~np.isnan(values).any(axis=0)
+    return Raster(values, valid, grid)
+
+
+def _pick(dataset: Any, band: int | None) -> list[int]:
+    if band is None:
+        return list(range(1, dataset.count + 1))
+    if not 1 <= band <= dataset.count:
+        raise SceneError(
+            f"{base_name(dataset.name)} has {dataset.count} bands; band {band} was asked for."
+        )
+    return [band]
+
+
+def write_raster(
+    path: PathLike, raster: Raster, *, nodata: float | None = None, overwrite: bool = False
+) -> Path:
+    """Write a raster as a tiled, compressed GeoTIFF, whole or not at all.
+
+    Args:
+        path: The file to write.
+        raster: What to write; its dtype is kept.
+        nodata: Value put where the raster is not valid, and noted in the file.
+        overwrite: Replace an existing file.
+    """
+    values = raster.values
+    if nodata is not None:
+        values = np.where(raster.valid, values, np.asarray(nodata, values.dtype))
+    layout = RasterLayout(bands=values.shape[0], dtype=values.dtype, nodata=nodata)
+    with staged(path, overwrite=overwrite) as part, RowWriter(part, raster.grid, layout) as writer:
+        writer.write(values)
+    return Path(path)
+
+
+@dataclass(frozen=True)
+class RasterLayout:
+    """What a raster file holds besides its pixels.
+
+    Attributes:
+        bands: Number of bands.
+        dtype: NumPy type of the pixels.
+        nodata: Value that means no data.
+        scale: What a stored number is multiplied by to give the value.
+        descriptions: A name for each band.
+        tags: Metadata of the file.
+        colors: Palette of a one-band uint8 raster: value to (red, green, blue, alpha).
+    """
+
+    bands: int
+    dtype: DTypeLike
+    nodata: float | None = None
+    scale: float = 1.0
+    descriptions: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    colors: Mapping[int, tuple[int, int, int, int]] | None = None
+
+
+class RowWriter:
+    """Write a raster from top to bottom, a few rows at a time, in whole tiles.
+
+    Rows that do not fill a tile wait in memory, so each tile is compressed once and the bytes of
+    the file do not depend on how many rows came at a time.
+    """
+
+    def __init__(self, path: PathLike, grid: Grid, layout: RasterLayout) -> None:
+        self._grid = grid
+        self._row = 0
+        self._waiting: list[NDArray[Any]] = []
+        try:
+            self._file = rasterio.open(
+                str(path),
+                "w",
+                driver="GTiff",
+                height=grid.rows,
+                width=grid.columns,
+                count=layout.bands,
+                dtype=np.dtype(layout.dtype).name,
+                crs=grid.crs,
+                transform=grid.transform,
+                nodata=layout.nodata,
+                tiled=True,
+                blockxsize=TILE_PX,
+                blockysize=TILE_PX,
+                compress="deflate",
+                bigtiff="IF_SAFER",
+                photometric="MINISBLACK" if layout.colors is None else "PALETTE",
+            )
+            self._describe(layout)
+        except (RasterioError, OSError) as error:
+            raise _cannot_write(path, error) from error
+
+    def _describe(self, layout: RasterLayout) -> None:
+        for band, name in enumerate(layout.descriptions, 1):
+            self._file.set_band_description(band, name)
+        if layout.scale != 1:
+            self._file.scales = (layout.scale,) * layout.bands
+        if layout.colors is not None:
+            self._file.write_colormap(1, dict(layout.colors))
+        self._file.update_tags(**layout.tags)
+
+    def write(self, values: NDArray[Any]) -> None:
+        """Add the next rows (bands, rows, columns)."""
+        self._waiting.append(values)
+        waiting = sum(part.shape[1] for part in self._waiting)
+        whole = waiting // TILE_PX * TILE_PX
+        if self._row + waiting == self._grid.rows:
+            whole = waiting
+        if whole == 0:
+            return
+        rows = np.concatenate(self._waiting, axis=1) if len(self._waiting) > 1 else values
+        window = Window(0, self._row, self._grid.columns, whole)
+        try:
+            self._file.write(rows[:, :whole], window=window)
+        except (RasterioError, OSError) as error:
+            raise _cannot_write(self._file.name, error) from error
+        self._row += whole
+        self._waiting = [rows[:, whole:]] if whole < waiting else []
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises:
+            OutputError: Rows are missing, or the disk is full.
+        """
+        try:
+            self._file.close()
+        except (RasterioError, OSError) as error:
+            raise _cannot_write(self._file.name, error) from error
+        if self._row != self._grid.rows:
+            raise OutputError(
+                f"{self._row} of {self._grid.rows} rows were written to {self._file.name}."
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+def _cannot_write(path: PathLike, error: BaseException) -> OutputError:
+    return OutputError(
+        f"{base_name(path)} cannot be written: {gdal_reason(error)}. "
+        "Check the free space and your rights in that folder."
+    )

@@ -1,0 +1,304 @@
+"""Scene: open, read a window by role as float32 and valid."""
+
+import datetime
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from glacierx.errors import MissingBandError, OptionError
+from glacierx.scene.bandfile import BandFile, Nodata, RadiometryChoice, parse_nodata
+from glacierx.scene.bands import BandChoice, find_bands
+from glacierx.scene.geodesy import LONLAT, transform_geometries
+from glacierx.scene.grid import Grid
+from glacierx.scene.masks import AreaOfInterest, QualityMask
+from glacierx.scene.provenance import fingerprint
+from glacierx.scene.raster import PathLike, Raster, base_name
+from glacierx.scene.sensors import find_sensor
+from glacierx.scene.terrain import Dem
+
+# Names that suppliers and tools give the time of acquisition; TIFFTAG_DATETIME comes last because
+# some programs write the time of processing there.
+DATE_TAGS = (
+    "src_date", "ACQUISITIONDATETIME", "ACQUISITION_DATE", "ACQUISITION_DATETIME", "DATE_ACQUIRED",
+    "DATATAKE_1_DATATAKE_SENSING_START", "PRODUCT_START_TIME", "SENSING_TIME", "acquired",
+    "datetime", "TIFFTAG_DATETIME",
+)  # fmt: skip
+
+
+class Scene:
+    """One acquisition by one sensor: bands by role on one grid.
+
+    Made by `open_scene`; close it, or use it in a ``with`` statement.
+
+    Attributes:
+        name: The base name of its file.
+        grid: Where its pixels lie: the grid of its finest file.
+        dem: Heights, if a DEM was given.
+        aoi: The region to map, if one was given.
+        date: Date of acquisition, ISO 8601, or None.
+        date_source: Where the date comes from.
+        sensor: Name of the sensor, if it was given.
+    """
+
+    def __init__(self, name: str, files: Sequence[BandFile], grid: Grid) -> None:
+        self.name = name
+        self.grid = grid
+        self.dem: Dem | None = None
+        self.aoi: AreaOfInterest | None = None
+        self.date: str | None = None
+        self.date_source = ""
+        self.sensor: str | None = None
+        self._files = tuple(files)
+        self._masks: list[QualityMask] = []
+        self._inputs: dict[str, Any] = {}
+        self._closing = ExitStack()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What its bands measure."""
+        return tuple(source.role for file in self._files for source in file.sources)
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file that is read, the DEM's included."""
+        found = [file.path for file in self._files] + [mask.rule.path for mask in self._masks]
+        return found + ([self.dem.path] if self.dem else [])
+
+    def unit(self, role: str) -> str:
+        """Return the unit of a role: ``"reflectance ..."``, ``"kelvin"`` or ``"unknown"``."""
+        return self._file(role).radiometry[role].unit
+
+    def has_reflectance(self, roles: Sequence[str]) -> bool:
+        """Tell whether the values of these roles are known to be reflectance."""
+        return all(self.unit(role).startswith("reflectance") for role in roles)
+
+    def _file(self, role: str, reason: str = "") -> BandFile:
+        for file in self._files:
+            if role in file.radiometry:
+                return file
+        raise MissingBandError(role, self.roles, self.name, reason)
+
+    def read(self, window: Window, roles: Sequence[str] | None = None) -> Raster:
+        """Read a window as float32 in physical units.
+
+        Args:
+            window: Whole pixels within the grid.
+            roles: What to read, in this order; everything if None.
+
+        Returns:
+            Values (roles, rows, columns), 0 where not valid. A pixel is valid where no band of the
+            scene and no quality mask says otherwise, whichever roles are read.
+
+        Raises:
+            MissingBandError: A role is not in the scene.
+            SceneError: A file is damaged in this window.
+        """
+        roles = self.roles if roles is None else tuple(roles)
+        for role in roles:
+            self._file(role)
+        shape = int(window.height), int(window.width)
+        values = np.zeros((len(roles), *shape), np.float32)
+        valid = np.ones(shape, bool)
+        for file in self._files:
+            own = [role for role in roles if role in file.radiometry]
+            if own or file.can_be_invalid:
+                part, good = file.read(window, own)
+                valid &= good
+                for role, band in zip(own, part, strict=True):
+                    values[roles.index(role)] = band
+        for mask in self._masks:
+            valid &= ~mask.invalid(window)
+        values[:, ~valid] = 0
+        return Raster(values, valid, self.grid.crop(window))
+
+    def inside(self, window: Window) -> NDArray[np.bool_]:
+        """Return True where a pixel of the window is within the area of interest."""
+        if self.aoi is None:
+            return np.ones((int(window.height), int(window.width)), bool)
+        return self.aoi.inside(window)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a run record says of the scene: inputs, bands, units, date, grid."""
+        bands = {
+            source.role: {
+                "file": base_name(source.path),
+                "band": source.index,
+                "unit": file.radiometry[source.role].unit,
+                "scale": file.radiometry[source.role].scale,
+                "offset": file.radiometry[source.role].offset,
+                "scale_from": file.radiometry[source.role].source,
+            }
+            for file in self._files
+            for source in file.sources
+        }
+        return {
+            "name": self.name,
+            "sensor": self.sensor,
+            "src_date": self.date,
+            "src_date_from": self.date_source or None,
+            "gsd_m": round(self.grid.gsd_m, 6),
+            "crs": self.grid.crs_name,
+            "shape": list(self.grid.shape),
+            "bands": bands,
+            **self._inputs,
+        }
+
+    def fingerprints(self, *, always_hash: bool = False) -> list[dict[str, Any]]:
+        """Describe every file that is read, so that a run can be recognised and repeated."""
+        paths = list(dict.fromkeys(self.paths))
+        return [fingerprint(path, always_hash=always_hash) for path in paths]
+
+    def bounds_lonlat(self) -> tuple[float, float, float, float]:
+        """Return (west, south, east, north) in degrees."""
+        box = transform_geometries(self.grid.footprint, self.grid.crs, LONLAT).bounds
+        return float(box[0]), float(box[1]), float(box[2]), float(box[3])
+
+    def close(self) -> None:
+        """Close every file."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
+    path: PathLike | None = None,
+    *,
+    bands: BandChoice | None = None,
+    sensor: str | None = None,
+    level: str | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: Nodata = None,
+    invalid: str | Sequence[str] = (),
+    aoi: PathLike | None = None,
+    aoi_buffer_m: float = 0.0,
+    dem: PathLike | None = None,
+    dem_band: int | None = None,
+    date: str | None = None,
+) -> Scene:
+    """Open a scene; nothing is read but headers.
+
+    Args:
+        path: A raster that GDAL reads, local or remote; or the folder of the files in *bands*.
+        bands: Which band has which role: ``"blue=1,nir=2"``, ``"blue,green,-,nir"`` in file
+            order, or files, ``"nir=B08.tif,swir1=B11.tif"``. Without it the sensor, the file's
+            descriptions or its colour interpretation must say.
+        sensor: A key of `SENSORS`.
+        level: Processing level of that sensor, which gives scale and offset.
+        scale: Reflectance = scale x number + offset, for all optical bands.
+        offset: See *scale*.
+        nodata: Number that means no data; ``"none"`` if the file's own is wrong.
+        invalid: Quality masks as ``FILE[:BAND][=VALUES]``.
+        aoi: Vector file of the region to map.
+        aoi_buffer_m: Widen the region by this many metres.
+        dem: DEM for division and elevations.
+        dem_band: Its band, if it has several.
+        date: Date of acquisition, ISO 8601, instead of the file's.
+
+    Returns:
+        The scene, a context manager.
+
+    Raises:
+        SceneError: A file is missing, unreadable or ambiguous.
+        GridError: A file has no place on Earth, or lies elsewhere than the others.
+        OptionError: A sensor, level or role is unknown.
+
+    Example:
+        >>> with open_scene("stack.tif", bands="blue,green,red,nir", dem="dem.tif") as scene:
+        ...     scene.roles
+    """
+    record = find_sensor(sensor) if sensor else None
+    if level and record is None:
+        raise OptionError(f"--level {level!r} needs --sensor, whose levels differ.")
+    choice = RadiometryChoice(
+        scale, offset, record, record.level(level) if record and level else None
+    )
+    marks = [invalid] if isinstance(invalid, str) else list(invalid)
+    parsed = parse_nodata(nodata)
+    sources = find_bands(path, bands, record)
+    with ExitStack() as closing:
+        files = []
+        for name in dict.fromkeys(source.path for source in sources):
+            own = [source for source in sources if source.path == name]
+            files.append(BandFile(own, choice))
+            closing.callback(files[-1].close)
+        reference = min(files, key=lambda file: file.grid.gsd_m)
+        for file in files:
+            file.align(reference.grid, parsed)
+        scene = Scene(base_name(path or reference.path), files, reference.grid)
+        scene.sensor = record.name if record else None
+        scene.date, scene.date_source = _date(date, reference.tags)
+        scene._inputs = _inputs(level, nodata, marks, aoi, aoi_buffer_m)
+        for text in marks:
+            scene._masks.append(QualityMask(text, scene.grid))
+            closing.callback(scene._masks[-1].close)
+        if aoi is not None:
+            scene.aoi = AreaOfInterest(aoi, aoi_buffer_m, scene.grid)
+        if dem is not None:
+            scene.dem = Dem(dem, dem_band)
+            closing.callback(scene.dem.close)
+            scene.dem.check_overlap(scene.grid, scene.name)
+        scene._closing = closing.pop_all()
+    return scene
+
+
+def _inputs(
+    level: str | None,
+    nodata: Nodata,
+    marks: Sequence[str],
+    aoi: PathLike | None,
+    aoi_buffer_m: float,
+) -> dict[str, Any]:
+    """Collect the choices that change the result, without the folders that they name."""
+    return {
+        "level": level,
+        "nodata": None if nodata is None else str(nodata),
+        "invalid": [re.sub(r"^.*[/\\]", "", mark) for mark in marks],
+        "aoi": None if aoi is None else fingerprint(aoi),
+        "aoi_buffer_m": aoi_buffer_m if aoi is not None else None,
+    }
+
+
+def _date(asked: str | None, tags: dict[str, str]) -> tuple[str | None, str]:
+    if asked is not None:
+        found = parse_date(asked)
+        if found is None:
+            raise OptionError(f"--date {asked!r} is not a date. Give it as 2023-08-15.")
+        return found, "user"
+    lower = {key.lower(): value for key, value in tags.items()}
+    for name in DATE_TAGS:
+        found = parse_date(lower.get(name.lower(), ""))
+        if found:
+            return found, name
+    return None, ""
+
+
+def parse_date(text: str) -> str | None:
+    """Find the date at the start of a text: 2023-08-15T10:16:09Z, 2023:08:15, 20230815.
+
+    Returns:
+        ISO 8601, or None where there is no such date.
+    """
+    match = re.match(r"\s*(\d{4})[-:/]?(\d{2})[-:/]?(\d{2})(?!\d)|\s*(\d{4})(\d{2})(\d{2})T", text)
+    if match is None:
+        return None
+    year, month, day = (int(part) for part in match.groups() if part is not None)
+    try:
+        return datetime.date(year, month, day).isoformat()
+    except ValueError:
+        return None

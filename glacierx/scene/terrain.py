@@ -1,0 +1,258 @@
+"""A DEM onto a Grid; slope and aspect."""
+
+import warnings
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.fill import fillnodata
+from rasterio.windows import Window
+from scipy import ndimage
+
+from glacierx.errors import GlacierxWarning, GridError, SceneError
+from glacierx.scene.bands import role_in_text
+from glacierx.scene.geodesy import LONLAT, transform_geometries, transform_points
+from glacierx.scene.grid import Grid
+from glacierx.scene.raster import (
+    PathLike,
+    Raster,
+    base_name,
+    dataset_grid,
+    open_dataset,
+    overlap_share,
+    read_mask,
+    read_window,
+    resample,
+    source_window,
+)
+
+# No land lies outside; what does is an untagged void or another unit.
+LOWEST_M, HIGHEST_M = -500.0, 9000.0
+LARGEST_VOID_KM2 = 0.25
+
+
+class Dem:
+    """Heights in metres, read onto any grid.
+
+    Attributes:
+        name: The file's name.
+        path: The file.
+        band: The band with the heights, counted from 1.
+        grid: The DEM's own grid.
+    """
+
+    def __init__(self, path: PathLike, band: int | None = None) -> None:
+        self.path = str(path)
+        self.name = base_name(path)
+        self._file = open_dataset(path, "DEM")
+        self.band = self._choose_band(band)
+        self.grid = dataset_grid(self._file, "DEM")
+        unit = (self._file.units[self.band - 1] or "").lower()
+        if unit.startswith(("ft", "foot", "feet", "us survey")):
+            raise SceneError(
+                f"The heights of {self.name} are in {unit}. Convert them to metres "
+                "(gdal_calc.py --calc 'A*0.3048')."
+            )
+        self._warn_of_values = True
+
+    def _choose_band(self, band: int | None) -> int:
+        count = self._file.count
+        if band is not None:
+            if not 1 <= band <= count:
+                raise SceneError(f"{self.name} has {count} bands; --dem-band is {band}.")
+            return band
+        if count == 1:
+            return 1
+        named = [
+            index
+            for index, text in enumerate(self._file.descriptions, 1)
+            if text and role_in_text(text) == "elevation"
+        ]
+        if len(named) != 1:
+            raise SceneError(
+                f"{self.name} has {count} bands and does not say which holds the heights. "
+                "Give it with --dem-band NUMBER."
+            )
+        return named[0]
+
+    @property
+    def source(self) -> str:
+        """The DEM's name for the column dem_source."""
+        return self.name.rsplit(".", 1)[0]
+
+    @property
+    def gsd_m(self) -> float:
+        """Ground sampling distance in metres."""
+        return self.grid.gsd_m
+
+    def check_overlap(self, grid: Grid, name: str) -> None:
+        """Refuse a grid that the DEM does not touch; warn where it covers only a part.
+
+        Raises:
+            GridError: The DEM lies elsewhere.
+        """
+        share = overlap_share(self.grid, grid)
+        if share == 0:
+            raise GridError(
+                f"The DEM {self.name} ({_place(self.grid)}) does not overlap {name} "
+                f"({_place(grid)}). Give a DEM of the same area."
+            )
+        if share < 0.999:
+            warnings.warn(
+                f"The DEM {self.name} covers {share:.0%} of {name}: ice outside it is not divided.",
+                GlacierxWarning,
+                stacklevel=2,
+            )
+
+    def read(self, grid: Grid) -> Raster:
+        """Read heights onto a grid; small voids are filled.
+
+        A DEM finer than the grid is averaged, a coarser one interpolated cubically. Voids that are
+        enclosed by heights and at most 0.25 km2 large are interpolated, others are invalid.
+
+        Returns:
+            Heights (1, rows, columns) in metres, float32.
+        """
+        window = source_window(self.grid, grid)
+        if window is None:
+            nothing = np.zeros((1, *grid.shape), np.float32)
+            return Raster(nothing, np.zeros(grid.shape, bool), grid)
+        # Reading at about half the spacing of the grid bounds the memory that a fine DEM takes.
+        step = max(1, int(grid.gsd_m / self.gsd_m / 2))
+        shape = max(1, int(window.height) // step), max(1, int(window.width) // step)
+        finer = self.gsd_m < 0.75 * grid.gsd_m
+        moved = resample(
+            self._clean(window, shape)[None],
+            self.grid.crop(window).coarsened(shape),
+            grid,
+            Resampling.average if finer else Resampling.cubic,
+        )[0]
+        heights, valid = fill_small_voids(
+            moved, np.isfinite(moved), LARGEST_VOID_KM2 * 1e6 / grid.gsd_m**2
+        )
+        return Raster(heights[None], valid, grid)
+
+    def _clean(self, window: Window, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Read the DEM's own pixels in metres, NaN in voids, tagged or not."""
+        raw = read_window(self._file, [self.band], window, shape, Resampling.average)[0]
+        known = read_mask(self._file, self.band, window, shape)
+        heights = raw.astype(np.float32) * np.float32(self._scale) + np.float32(self._offset)
+        absurd = known & ~((heights >= LOWEST_M) & (heights <= HIGHEST_M))
+        absurd &= np.isfinite(heights)
+        if absurd.any() and self._warn_of_values:
+            self._warn_of_values = False
+            warnings.warn(
+                f"{self.name} holds heights such as {heights[absurd][0]:.0f} m without calling "
+                "them nodata; they are taken as voids.",
+                GlacierxWarning,
+                stacklevel=2,
+            )
+        return np.where(known & ~absurd, heights, np.float32(np.nan))
+
+    @property
+    def _scale(self) -> float:
+        return float(self._file.scales[self.band - 1])
+
+    @property
+    def _offset(self) -> float:
+        return float(self._file.offsets[self.band - 1])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _place(grid: Grid) -> str:
+    box = transform_geometries(grid.footprint, grid.crs, LONLAT).bounds
+    return f"lon {box[0]:.3f} to {box[2]:.3f}, lat {box[1]:.3f} to {box[3]:.3f}"
+
+
+def fill_small_voids(
+    heights: NDArray[np.float32], valid: NDArray[np.bool_], largest: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Interpolate voids that heights enclose.
+
+    Args:
+        heights: Heights (rows, columns).
+        valid: True where they are good.
+        largest: Largest void to fill, in cells.
+
+    Returns:
+        Heights, 0 where still unknown, and where they are good.
+    """
+    heights = np.where(valid, heights, np.float32(0))
+    if valid.all() or not valid.any():
+        return heights, valid
+    label, count = ndimage.label(~valid)
+    size = np.bincount(label.ravel(), minlength=count + 1)
+    at_frame = np.unique(np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]]))
+    small = size <= largest
+    small[at_frame] = False
+    small[0] = False
+    holes = small[label]
+    if not holes.any():
+        return heights, valid
+    reach = float(np.sqrt(largest)) + 2
+    filled = fillnodata(heights.copy(), mask=valid.astype(np.uint8), max_search_distance=reach)
+    return np.where(holes, filled, heights).astype(np.float32), valid | holes
+
+
+def metric_grid(crs: CRS, bounds: tuple[float, float, float, float], spacing_m: float) -> Grid:
+    """Lay a north-up grid of square cells over map bounds, on multiples of the spacing.
+
+    Args:
+        crs: A CRS in metres.
+        bounds: (left, bottom, right, top).
+        spacing_m: Side of a cell.
+    """
+    left, bottom = (np.floor(value / spacing_m) * spacing_m for value in bounds[:2])
+    columns = max(1, int(np.ceil((bounds[2] - left) / spacing_m)))
+    rows = max(1, int(np.ceil((bounds[3] - bottom) / spacing_m)))
+    top = bottom + rows * spacing_m
+    return Grid(crs, Affine(spacing_m, 0, left, 0, -spacing_m, top), (rows, columns))
+
+
+def slope_aspect(heights: Any, spacing_m: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return slope and aspect of a north-up grid after Horn (1981).
+
+    Args:
+        heights: Heights in metres (rows, columns).
+        spacing_m: Side of a cell.
+
+    Returns:
+        Slope in degrees, and the azimuth that the slope faces in degrees clockwise from grid north.
+    """
+    z = np.asarray(heights, np.float64)
+    east = ndimage.sobel(z, axis=1, mode="nearest") / (8 * spacing_m)
+    north = -ndimage.sobel(z, axis=0, mode="nearest") / (8 * spacing_m)
+    slope = np.degrees(np.arctan(np.hypot(east, north)))
+    aspect = np.degrees(np.arctan2(-east, -north)) % 360
+    return slope, aspect
+
+
+def grid_north(grid: Grid) -> float:
+    """Return the azimuth of the grid's up direction at its middle, in degrees from true north.
+
+    It is small in a UTM zone and can be anything on a polar grid.
+    """
+    x, y = grid.to_map(grid.rows / 2, grid.columns / 2)
+    lon, lat = transform_points(x, y, grid.crs, LONLAT)
+    away = 1e-4 if lat < 89 else -1e-4
+    x2, y2 = transform_points(lon, lat + away, LONLAT, grid.crs)
+    turn = np.degrees(np.arctan2(float(x2 - x), float(y2 - y)))
+    return float(-(turn if away > 0 else turn + 180))

@@ -1,0 +1,124 @@
+"""Polygons and their columns from any vector file."""
+
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fiona
+import numpy as np
+import shapely
+from fiona.errors import FionaError
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from glacierx.errors import OutlineError
+from glacierx.scene.raster import PathLike, base_name, gdal_reason, is_remote
+
+
+@dataclass(frozen=True)
+class VectorLayer:
+    """A layer as it stands in a file.
+
+    Attributes:
+        geometry: Shapely geometries without a third dimension; None where the file has none.
+        columns: Values of each column, in the order of the geometries.
+        crs: Their CRS.
+        name: Name of the layer.
+        tags: Metadata of the layer.
+    """
+
+    geometry: NDArray[np.object_]
+    columns: dict[str, list[Any]]
+    crs: CRS
+    name: str
+    tags: dict[str, str]
+
+
+def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] = ()) -> VectorLayer:
+    """Read one layer of a vector file.
+
+    Args:
+        path: Any vector file that GDAL reads.
+        layer: The layer's name. Without it the first of *prefer* that exists is read, else the
+            only layer with geometries.
+        prefer: Names to look for.
+
+    Raises:
+        OutlineError: The file or layer is missing or unreadable, has no CRS, or several layers
+            could be meant.
+    """
+    name = base_name(path)
+    if not is_remote(path) and not Path(path).exists():
+        raise OutlineError(f"The vector file {path} does not exist. Check the path.")
+    with _explained(name):
+        layers = list(fiona.listlayers(str(path)))
+        chosen = _choose_layer(name, layers, layer, prefer)
+        with fiona.open(str(path), layer=chosen) as source:
+            if not source.crs_wkt:
+                raise OutlineError(
+                    f"{name} has no CRS, so its outlines lie nowhere on Earth. "
+                    "Give it one (ogr2ogr -a_srs EPSG:...)."
+                )
+            features = list(source)
+            columns = {
+                key: [feature.properties[key] for feature in features]
+                for key in source.schema["properties"]
+            }
+            return VectorLayer(
+                geometry=_shapes(features),
+                columns=columns,
+                crs=CRS.from_wkt(source.crs_wkt),
+                name=chosen,
+                tags=dict(source.tags()),
+            )
+
+
+@contextmanager
+def _explained(name: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # Fiona speaks of fields that it cannot type; the columns we need are plain.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    except OutlineError:
+        raise
+    except (FionaError, OSError, ValueError, shapely.errors.ShapelyError) as error:
+        raise OutlineError(
+            f"{name} cannot be read as a vector layer: {gdal_reason(error)}. "
+            "Give a GeoPackage, GeoJSON or shapefile."
+        ) from error
+
+
+def _choose_layer(
+    name: str, layers: Sequence[str], layer: str | None, prefer: Sequence[str]
+) -> str:
+    listed = ", ".join(layers) or "none"
+    if layer is not None:
+        if layer not in layers:
+            raise OutlineError(f"{name} has no layer {layer!r}. It has: {listed}.")
+        return layer
+    for wanted in prefer:
+        if wanted in layers:
+            return wanted
+    if len(layers) != 1:
+        raise OutlineError(f"{name} has {len(layers)} layers: {listed}. Give one with --layer.")
+    return layers[0]
+
+
+def _shapes(features: Sequence[Any]) -> NDArray[np.object_]:
+    shapes = np.empty(len(features), dtype=object)
+    for index, feature in enumerate(features):
+        shapes[index] = shapely.geometry.shape(feature.geometry) if feature.geometry else None
+    return np.asarray(shapely.force_2d(shapes), dtype=object)
+
+
+def polygons_of(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Make geometries valid and keep only their polygons (Polygon, MultiPolygon or empty)."""
+    fixed = shapely.make_valid(geometries)
+    for index in np.flatnonzero(shapely.get_type_id(fixed) != shapely.GeometryType.POLYGON):
+        parts = shapely.get_parts(shapely.get_parts(fixed[index]))
+        fixed[index] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+    return np.asarray(fixed, dtype=object)
