@@ -1,3 +1,182 @@
-"""Outlines of individual glaciers from a satellite scene and a DEM."""
+"""Outlines of individual glaciers from a satellite scene and a DEM.
+
+Names are imported on first use, so that ``import glacierx`` costs next to nothing.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from glacierx.errors import (
+        GlacierxError,
+        GlacierxWarning,
+        GridError,
+        MissingBandError,
+        ModelError,
+        OptionError,
+        OutlineError,
+        OutputError,
+        SceneError,
+    )
+    from glacierx.extract import Extraction, extract, write_outlines
+    from glacierx.networks import ARCHITECTURES
+    from glacierx.options import (
+        DIVIDE_PRESETS,
+        DivideOptions,
+        ExtractOptions,
+        OutlineOptions,
+        PredictOptions,
+        SimulateOptions,
+    )
+    from glacierx.outlines.attributes import add_attributes
+    from glacierx.outlines.divides import Division, split_glaciers
+    from glacierx.outlines.geopackage import read_outlines, read_record
+    from glacierx.outlines.outlines import Outlines
+    from glacierx.outlines.reference import Inventory
+    from glacierx.outlines.smooth import smooth_outlines
+    from glacierx.outlines.trace import trace_outlines
+    from glacierx.picture import draw_outlines
+    from glacierx.predict.card import Card, Slot
+    from glacierx.predict.model import Model, build_model, load_model, save_model
+    from glacierx.predict.normalise import Normalisation
+    from glacierx.predict.predict import predict
+    from glacierx.scene.grid import Grid
+    from glacierx.scene.prediction import Prediction, open_prediction
+    from glacierx.scene.raster import Raster, read_raster, write_raster
+    from glacierx.scene.scene import Scene, open_scene
+    from glacierx.scene.sensors import SENSORS, Band, Sensor
+    from glacierx.scene.terrain import Dem
+    from glacierx.simulate.simulate import simulate
+
+_HOMES = {
+    "ARCHITECTURES": "networks",
+    "Band": "scene.sensors",
+    "Card": "predict.card",
+    "DIVIDE_PRESETS": "options",
+    "Dem": "scene.terrain",
+    "DivideOptions": "options",
+    "Division": "outlines.divides",
+    "ExtractOptions": "options",
+    "Extraction": "extract",
+    "GlacierxError": "errors",
+    "GlacierxWarning": "errors",
+    "Grid": "scene.grid",
+    "GridError": "errors",
+    "Inventory": "outlines.reference",
+    "MissingBandError": "errors",
+    "Model": "predict.model",
+    "ModelError": "errors",
+    "Normalisation": "predict.normalise",
+    "OptionError": "errors",
+    "OutlineError": "errors",
+    "OutlineOptions": "options",
+    "Outlines": "outlines.outlines",
+    "OutputError": "errors",
+    "PredictOptions": "options",
+    "Prediction": "scene.prediction",
+    "Raster": "scene.raster",
+    "SENSORS": "scene.sensors",
+    "Scene": "scene.scene",
+    "SceneError": "errors",
+    "Sensor": "scene.sensors",
+    "SimulateOptions": "options",
+    "Slot": "predict.card",
+    "add_attributes": "outlines.attributes",
+    "build_model": "predict.model",
+    "draw_outlines": "picture",
+    "extract": "extract",
+    "load_model": "predict.model",
+    "open_prediction": "scene.prediction",
+    "open_scene": "scene.scene",
+    "predict": "predict.predict",
+    "read_outlines": "outlines.geopackage",
+    "read_raster": "scene.raster",
+    "read_record": "outlines.geopackage",
+    "save_model": "predict.model",
+    "simulate": "simulate.simulate",
+    "smooth_outlines": "outlines.smooth",
+    "split_glaciers": "outlines.divides",
+    "trace_outlines": "outlines.trace",
+    "write_outlines": "extract",
+    "write_raster": "scene.raster",
+}
+
+__all__ = [
+    "ARCHITECTURES",
+    "DIVIDE_PRESETS",
+    "SENSORS",
+    "Band",
+    "Card",
+    "Dem",
+    "DivideOptions",
+    "Division",
+    "ExtractOptions",
+    "Extraction",
+    "GlacierxError",
+    "GlacierxWarning",
+    "Grid",
+    "GridError",
+    "Inventory",
+    "MissingBandError",
+    "Model",
+    "ModelError",
+    "Normalisation",
+    "OptionError",
+    "OutlineError",
+    "OutlineOptions",
+    "Outlines",
+    "OutputError",
+    "PredictOptions",
+    "Prediction",
+    "Raster",
+    "Scene",
+    "SceneError",
+    "Sensor",
+    "SimulateOptions",
+    "Slot",
+    "add_attributes",
+    "build_model",
+    "draw_outlines",
+    "extract",
+    "load_model",
+    "open_prediction",
+    "open_scene",
+    "predict",
+    "read_outlines",
+    "read_raster",
+    "read_record",
+    "save_model",
+    "simulate",
+    "smooth_outlines",
+    "split_glaciers",
+    "trace_outlines",
+    "write_outlines",
+    "write_raster",
+]
+
+
+class _Package(ModuleType):
+    """This package: its public names stay functions when a module of the same name is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing glacierx.extract would otherwise put the module in the place of the function.
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"glacierx.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

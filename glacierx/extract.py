@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from glacierx.errors import GlacierxWarning
-from glacierx.options import ExtractOptions
+from glacierx.options import DivideOptions, ExtractOptions, OutlineOptions
 from glacierx.outlines.attributes import add_attributes, add_complex_attributes
-from glacierx.outlines.divides import check_dem, split_glaciers
+from glacierx.outlines.divides import Division, check_dem, split_glaciers
 from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.reference import Inventory
@@ -19,12 +19,18 @@ from glacierx.outlines.smooth import smooth_outlines
 from glacierx.outlines.trace import trace_outlines
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.model import Model
-from glacierx.predict.predict import PredictionFiles, choose_model, write_prediction
+from glacierx.predict.predict import (
+    PredictionFiles,
+    choose_model,
+    make_record,
+    write_prediction,
+)
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import Prediction
-from glacierx.scene.provenance import fingerprint, versions
+from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
+from glacierx.scene.terrain import Dem
 
 Progress = Callable[[int, int, str], None]
 
@@ -85,81 +91,114 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     """
     if scene.dem is not None and divides is None:
         check_dem(scene.dem, options.divide)
+    inventory = None
+    if divides is not None:
+        inventory = Inventory(divides, scene.grid.footprint, scene.grid.crs)
     chosen = choose_model(model, scene)
-    record = make_record(scene, chosen, options, divides, always_hash=always_hash)
+    record = make_record(scene, chosen, options.predict, always_hash=always_hash)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
-        parts = {
-            kind: stack.enter_context(staged(path, overwrite=overwrite, inputs=scene.paths))
-            for kind, path in (("probability", probability), ("mask", mask))
+        kept, masked = (
+            stack.enter_context(staged(path, overwrite=overwrite, inputs=scene.paths))
             if path is not None
-        }
+            else None
+            for path in (probability, mask)
+        )
         files = PredictionFiles(
-            parts.get("probability", folder / "probability.tif"),
-            parts.get("mask"),
-            options.outline.threshold,
-            record,
+            kept or folder / "probability.tif", masked, options.outline.threshold, record
         )
         write_prediction(scene, chosen, files, options.predict, device=device, progress=progress)
         with Prediction(files.probability, aoi=scene.aoi) as prediction:
-            complexes = trace_outlines(prediction, options.outline, progress=progress)
-            complexes = smooth_outlines(complexes, scene.grid, options.outline.smooth_px)
-            inventory = Inventory(divides, complexes) if divides is not None else None
-            division = split_glaciers(
-                complexes, scene.dem, options.divide, inventory=inventory, progress=progress
-            )
-            division = add_attributes(
-                division,
-                dem=scene.dem,
+            complexes = outline(prediction, options.outline, progress=progress)
+            division = divide(
+                complexes,
+                scene.dem,
+                options.divide,
+                inventory=inventory,
                 prediction=prediction,
-                gsd_m=scene.grid.gsd_m,
-                src_date=scene.date,
                 progress=progress,
             )
-            complexes = add_complex_attributes(
-                complexes,
-                prediction=prediction,
-                gsd_m=scene.grid.gsd_m,
-                src_date=scene.date,
-            )
-    _say_what_is_missing(scene, complexes, division.glaciers, divides)
+    _say_what_is_missing(scene, division.glaciers, inventory)
+    record = with_outline(record, options.outline)
+    record = with_divide(record, options.divide, scene.dem, divides, always_hash=always_hash)
     return Extraction(division.glaciers, complexes, division.divides, record)
 
 
-def make_record(
-    scene: Scene,
-    model: Model | PixelMethod,
-    options: ExtractOptions,
-    divides: PathLike | None = None,
+def outline(
+    prediction: Prediction,
+    options: OutlineOptions = OutlineOptions(),
+    *,
+    progress: Progress | None = None,
+) -> Outlines:
+    """Trace, smooth and describe glacier complexes; see the functions called here."""
+    complexes = trace_outlines(prediction, options, progress=progress)
+    complexes = smooth_outlines(complexes, prediction.grid, options.smooth_px)
+    return add_complex_attributes(
+        complexes,
+        prediction=prediction,
+        gsd_m=prediction.grid.gsd_m,
+        src_date=prediction.record.get("scene", {}).get("src_date"),
+    )
+
+
+def divide(  # noqa: PLR0913 - what a division may go by
+    complexes: Outlines,
+    dem: Dem | None,
+    options: DivideOptions = DivideOptions(),
+    *,
+    inventory: Inventory | None = None,
+    prediction: Prediction | None = None,
+    gsd_m: float | None = None,
+    progress: Progress | None = None,
+) -> Division:
+    """Divide glacier complexes and describe the glaciers; see the functions called here."""
+    division = split_glaciers(complexes, dem, options, inventory=inventory, progress=progress)
+    return add_attributes(
+        division,
+        dem=dem,
+        prediction=prediction,
+        gsd_m=prediction.grid.gsd_m if prediction is not None else gsd_m,
+        progress=progress,
+    )
+
+
+def with_outline(record: Mapping[str, Any], options: OutlineOptions) -> dict[str, Any]:
+    """Add to a run record how outlines were traced."""
+    return {**record, "options": {**record.get("options", {}), "outline": options.as_record()}}
+
+
+def with_divide(
+    record: Mapping[str, Any],
+    options: DivideOptions,
+    dem: Dem | None,
+    divides: PathLike | None,
     *,
     always_hash: bool = False,
 ) -> dict[str, Any]:
-    """Say what is run, on what and with which versions, without paths or times."""
+    """Add to a run record how complexes were divided, and by what."""
     inventory = None if divides is None else fingerprint(divides, always_hash=always_hash)
+    heights = None
+    if dem is not None:
+        heights = {**fingerprint(dem.path, always_hash=always_hash), "band": dem.band}
     return {
-        "scene": scene.describe(),
-        "dem": {"name": scene.dem.name, "band": scene.dem.band} if scene.dem else None,
-        "inputs": scene.fingerprints(always_hash=always_hash),
+        **record,
+        "dem": heights,
         "inventory": inventory,
-        "model": model.describe(),
-        "options": options.as_record(),
-        "versions": versions("torch") if isinstance(model, Model) else versions(),
+        "options": {**record.get("options", {}), "divide": options.as_record()},
     }
 
 
-def _say_what_is_missing(
-    scene: Scene, complexes: Outlines, glaciers: Outlines, divides: PathLike | None
-) -> None:
-    if not len(complexes):
+def _say_what_is_missing(scene: Scene, glaciers: Outlines, inventory: Inventory | None) -> None:
+    if not len(glaciers):
         _warn(f"No ice found in {scene.name}: the layers are empty.")
-    elif scene.dem is None and divides is None:
+    elif scene.dem is None and inventory is None:
         _warn(
             "There is no DEM: glacier complexes are not divided and have no elevations. "
             "Give one with --dem."
         )
     elif not all(glaciers["divided"]):
         left = int((glaciers["divided"] == 0).sum())
-        outside = "the inventory" if divides is not None else "the DEM"
+        outside = "the DEM" if inventory is None else inventory.name
         _warn(f"{left} of {len(glaciers)} outlines lie outside {outside} and are not divided.")
 
 

@@ -149,9 +149,10 @@ DIVIDE_PRESETS = {
 class SimulateOptions(Options):
     """What a made scene is like."""
 
-    size: int = option(2048, "Rows and columns of the scene.", low=128, high=20000)
+    size: int = option(2048, "Rows and columns of the scene.", low=128, high=8192)
     gsd: float = option(10.0, "Ground sampling distance in metres.", low=1, high=60)
     seed: int = option(1, "Number that all random choices follow from.", low=0)
+    ice: bool = option(True, "Put glaciers into the scene.")
 
 
 @dataclass(frozen=True)

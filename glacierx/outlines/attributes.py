@@ -173,6 +173,8 @@ def _place(
         # For a band of half a pixel to either side, (A(+b) - A(-b)) / 2 is its length times b.
         unsure = np.minimum(margin_m * gsd_m / 2 / 1e6, area)
     date = np.full(len(outlines), src_date, dtype=object)
+    if src_date is None and "src_date" in outlines.columns:
+        date = outlines["src_date"]
     return {
         "cenlon": lon,
         "cenlat": lat,

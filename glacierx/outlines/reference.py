@@ -28,29 +28,33 @@ Labels = NDArray[np.int64]
 class Inventory:
     """Glaciers of an inventory, in the CRS of the outlines that they divide.
 
+    Args:
+        path: The inventory.
+        place: Where it is needed: a polygon.
+        crs: CRS of the place and of the outlines.
+        layer: The layer, if the file has several and none called glaciers.
+
     Attributes:
         name: The file's name.
         geometry: Their polygons.
         ids: Their id, name and date, as text or None.
     """
 
-    def __init__(self, path: PathLike, outlines: Outlines, layer: str | None = None) -> None:
+    def __init__(self, path: PathLike, place: Any, crs: CRS, layer: str | None = None) -> None:
         self.name = base_name(path)
         source = read_layer(path, layer, prefer=("glaciers",))
         shapes = source.geometry
         usable = shapely.get_dimensions(shapes) == 2
         if not usable.any():
             raise OutlineError(f"{self.name} holds no polygons, so it has no divides to copy.")
-        if len(outlines):
-            box = shapely.box(*shapely.total_bounds(outlines.geometry))
-            usable[usable] = is_near(shapes[usable], source.crs, box, outlines.crs, 100)
+        usable[usable] = is_near(shapes[usable], source.crs, place, crs, 100)
         if not usable.any():
             raise GridError(
-                f"No glacier of {self.name} lies near the outlines. Give an inventory of this area."
+                f"No glacier of {self.name} lies near the scene. Give an inventory of this area."
             )
         chosen = np.flatnonzero(usable)
         self.geometry = polygons_of(
-            transform_geometries(polygons_of(shapes[chosen]), source.crs, outlines.crs)
+            transform_geometries(polygons_of(shapes[chosen]), source.crs, crs)
         )
         self.ids = {
             "ref_id": _text(source, ID_COLUMNS, chosen),
@@ -91,6 +95,13 @@ class Inventory:
         label = np.where(far > 0, far + len(near), label)
         owner = np.r_[-1, near, np.full(count, -1)]
         return _without_far_slivers(label, owner, grid, options)
+
+
+def inventory_around(path: PathLike, outlines: Outlines) -> Inventory:
+    """Read the glaciers of an inventory that lie near outlines."""
+    if not len(outlines):
+        raise OutlineError("There are no outlines to divide.")
+    return Inventory(path, shapely.box(*shapely.total_bounds(outlines.geometry)), outlines.crs)
 
 
 def _without_far_slivers(

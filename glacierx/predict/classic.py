@@ -14,7 +14,11 @@ from glacierx.predict.sample import sample_scene
 from glacierx.scene.indices import ndsi, ndvi, normalised_difference
 from glacierx.scene.scene import Scene
 
-METHODS = ("ndsi", "otsu")
+METHODS = {
+    "ndsi": "NDSI > 0.4, green > 0.10 and NIR > 0.11; needs green, SWIR1 and known units",
+    "otsu": "Otsu's threshold on green where NDVI < 0.2, if there are two classes; needs green",
+}
+"""Name and rule of each pixel method."""
 
 # Hall et al. 1995 and 2001 (MOD10): snow and ice, neither dark ground nor water.
 NDSI_ABOVE, GREEN_ABOVE, NIR_ABOVE = 0.4, 0.10, 0.11
@@ -61,7 +65,7 @@ class PixelMethod:
                 if role in self.thresholds:
                     ice &= by_role[role] > self.thresholds[role]
             return np.asarray(ice)
-        return (by_role["green"] > self.thresholds["green"]) & _bare(by_role)
+        return np.asarray((by_role["green"] > self.thresholds["green"]) & _bare(by_role))
 
     def describe(self) -> dict[str, Any]:
         """Return what a run record says of the method."""

@@ -31,6 +31,7 @@ from glacierx.scene.prediction import (
     probability_layout,
     row_bands,
 )
+from glacierx.scene.provenance import versions
 from glacierx.scene.raster import PathLike, RowWriter
 from glacierx.scene.scene import Scene
 
@@ -178,13 +179,29 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         mask_part = None
         if mask is not None:
             mask_part = parts.enter_context(staged(mask, overwrite=overwrite, inputs=scene.paths))
-        record = {"scene": scene.describe(), "model": chosen.describe()}
-        files = PredictionFiles(part, mask_part, record=record)
+        files = PredictionFiles(part, mask_part, record=make_record(scene, chosen, options))
         write_prediction(scene, chosen, files, options, device=device, progress=progress)
     prediction = Prediction(final, aoi=scene.aoi)
     if temporary is not None:
         prediction.keep_until_closed(temporary)
     return prediction
+
+
+def make_record(
+    scene: Scene,
+    model: Model | PixelMethod,
+    options: PredictOptions,
+    *,
+    always_hash: bool = False,
+) -> dict[str, Any]:
+    """Say what is predicted, from what and with which versions, without paths or times."""
+    return {
+        "scene": scene.describe(),
+        "inputs": scene.fingerprints(always_hash=always_hash),
+        "model": model.describe(),
+        "options": {"predict": options.as_record()},
+        "versions": versions("torch") if isinstance(model, Model) else versions(),
+    }
 
 
 def write_prediction(

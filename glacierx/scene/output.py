@@ -30,7 +30,7 @@ def staged(
         OutputError: The file exists, is an input, or its folder cannot be written to.
     """
     path = Path(path)
-    _check(path, overwrite, inputs)
+    check_output(path, overwrite=overwrite, inputs=inputs)
     folder = path.parent / f".{path.name}.{os.getpid()}.part"
     _clear_litter(path)
     try:
@@ -47,7 +47,15 @@ def staged(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check(path: Path, overwrite: bool, inputs: Sequence[str | Path]) -> None:
+def check_output(
+    path: str | Path, *, overwrite: bool = False, inputs: Sequence[str | Path] = ()
+) -> None:
+    """Refuse a result that could not be written, before any work is done.
+
+    Raises:
+        OutputError: The file exists, is an input, or has no folder.
+    """
+    path = Path(path)
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another.")
     if path.is_dir():

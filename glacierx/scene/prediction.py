@@ -167,18 +167,25 @@ class Prediction:
         self.close()
 
 
-def open_prediction(path: PathLike) -> Prediction:
+def open_prediction(
+    path: PathLike, *, aoi: PathLike | None = None, aoi_buffer_m: float = 0.0
+) -> Prediction:
     """Open a probability map, or a mask of 0 and 1.
 
     Args:
         path: A raster written by `predict`; or any one-band raster of probabilities from 0 to 1,
             or of 0 and 1.
+        aoi: Vector file of the region that was mapped, if it was not all.
+        aoi_buffer_m: By how many metres that was widened.
 
     Raises:
         SceneError: It cannot be read, or has several bands.
         GridError: It has no CRS or geotransform.
     """
-    return Prediction(path)
+    prediction = Prediction(path)
+    if aoi is not None:
+        prediction.aoi = AreaOfInterest(aoi, aoi_buffer_m, prediction.grid)
+    return prediction
 
 
 def _json_tag(tags: Mapping[str, str], name: str, default: Any) -> Any:

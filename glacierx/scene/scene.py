@@ -66,9 +66,8 @@ class Scene:
 
     @property
     def paths(self) -> list[str]:
-        """Every file that is read, the DEM's included."""
-        found = [file.path for file in self._files] + [mask.rule.path for mask in self._masks]
-        return found + ([self.dem.path] if self.dem else [])
+        """Every file of pixels, quality masks included."""
+        return [file.path for file in self._files] + [mask.rule.path for mask in self._masks]
 
     def unit(self, role: str) -> str:
         """Return the unit of a role: ``"reflectance ..."``, ``"kelvin"`` or ``"unknown"``."""
@@ -142,7 +141,7 @@ class Scene:
             "sensor": self.sensor,
             "src_date": self.date,
             "src_date_from": self.date_source or None,
-            "gsd_m": round(self.grid.gsd_m, 6),
+            "gsd_m": self.grid.gsd_m,
             "crs": self.grid.crs_name,
             "shape": list(self.grid.shape),
             "bands": bands,

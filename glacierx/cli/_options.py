@@ -1,0 +1,181 @@
+"""Options dataclass -> Click options; the flags that every command has."""
+
+import logging
+import sys
+import tomllib
+import types
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+
+from glacierx.errors import GlacierxWarning, OptionError
+from glacierx.options import Options
+
+Decorated = Callable[..., Any]
+
+
+class Command(click.Command):
+    """A command with -v, -q, --debug, --config and --no-progress."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [
+            click.Option(
+                ["--config"],
+                type=click.Path(path_type=Path),
+                is_eager=True,
+                expose_value=False,
+                callback=_read_config,
+                help="TOML file with the same names as the options; options given here win.",
+            ),
+            click.Option(
+                ["--no-progress"], is_flag=True, help="Show no progress, even on a terminal."
+            ),
+            click.Option(["-v", "--verbose"], count=True, help="Say more; twice for everything."),
+            click.Option(["-q", "--quiet"], count=True, help="Say less: no warnings."),
+            click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Set up what is shown, then run."""
+        verbose, quiet = ctx.params.pop("verbose"), ctx.params.pop("quiet")
+        ctx.meta["glacierx.debug"] = ctx.params.pop("debug")
+        ctx.meta["glacierx.quiet"] = bool(quiet)
+        silent = ctx.params.pop("no_progress") or quiet or not sys.stderr.isatty()
+        ctx.meta["glacierx.progress"] = None if silent else Bar()
+        level = max(logging.DEBUG, logging.WARNING + 10 * (quiet - verbose))
+        logging.basicConfig(level=level, format="%(name)s: %(message)s", force=True)
+        # Rasterio logs GDAL's errors, which ours explain, at a level of its own.
+        logging.getLogger("rasterio").setLevel(level + 10)
+        logging.getLogger("fiona").setLevel(level + 10)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if verbose < 2 else "default")
+            warnings.simplefilter("ignore" if quiet else "always", GlacierxWarning)
+            warnings.showwarning = _show_warning
+            return super().invoke(ctx)
+
+
+def _show_warning(message: Any, category: Any, *args: Any, **kwargs: Any) -> None:
+    name = "Warning" if issubclass(category, GlacierxWarning) else category.__name__
+    click.echo(f"{name}: {' '.join(str(message).split())}", err=True)
+
+
+class Bar:
+    """A progress bar on stderr, one for each thing that is done."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Show how much is done, of how much."""
+        from tqdm import tqdm
+
+        if what != self._what:
+            if self._bar is not None:
+                self._bar.close()
+            self._what, self._bar = what, tqdm(total=total, desc=what, leave=False)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self._bar.close()
+
+
+def progress() -> Bar | None:
+    """Return the progress bar of the running command, or None where none is wanted."""
+    bar: Bar | None = click.get_current_context().meta["glacierx.progress"]
+    return bar
+
+
+def say(text: str) -> None:
+    """Tell on stderr how the running command ended, unless -q was given."""
+    if not click.get_current_context().meta["glacierx.quiet"]:
+        click.echo(text, err=True)
+
+
+def options_for(group: type[Options], name: str) -> Callable[[Decorated], Decorated]:
+    """Give a command a flag for each field of a group, and the group itself as an argument.
+
+    Args:
+        group: The group of options.
+        name: The argument that takes it.
+    """
+    hints = get_type_hints(group)
+
+    def decorate(function: Decorated) -> Decorated:
+        def collect(*args: Any, **kwargs: Any) -> Any:
+            given = {declared.name: kwargs.pop(declared.name) for declared in fields(group)}
+            return function(*args, **kwargs, **{name: group(**given)})
+
+        collect.__name__, collect.__doc__ = function.__name__, function.__doc__
+        collect.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]  # where Click keeps them
+        for declared in reversed(fields(group)):
+            _flag(declared, hints[declared.name])(collect)
+        return collect
+
+    return decorate
+
+
+def _flag(declared: "Field[Any]", hint: Any) -> Callable[[Decorated], Decorated]:
+    flag = "--" + declared.name.replace("_", "-")
+    kind = next((part for part in get_args(hint) if part is not types.NoneType), hint)
+    default = declared.default
+    if kind is bool:
+        return click.option(
+            f"{flag}/--no-{flag[2:]}", default=default, show_default=True, help=_help(declared)
+        )
+    choices = declared.metadata["choices"]
+    return click.option(
+        flag,
+        type=click.Choice(choices) if choices else kind,
+        default=default,
+        show_default=default is not None,
+        metavar=None if choices else {int: "N", float: "NUM", str: "TEXT"}[kind],
+        help=_help(declared),
+    )
+
+
+def _help(declared: "Field[Any]") -> str:
+    text: str = declared.metadata["help"]
+    return text
+
+
+def prefer(ctx: click.Context, values: Mapping[str, Any], *, strong: bool) -> None:
+    """Set defaults of the running command: strongly (a file), or only where nothing else is set."""
+    defaults = dict(ctx.default_map or {})
+    ctx.default_map = {**defaults, **values} if strong else {**values, **defaults}
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise OptionError(f"--config {path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"--config {path} is not TOML: {error}.") from error
+    values = _flat(table)
+    known = {param.name for param in ctx.command.params}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise OptionError(
+            f"--config {path} sets {', '.join(unknown)}, which {ctx.info_name} does not have. "
+            f"See glacierx {ctx.info_name} --help."
+        )
+    prefer(ctx, values, strong=True)
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring the options of all sections together, under the names that Click uses."""
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            out.update(_flat(value))
+        else:
+            out[key.replace("-", "_")] = value
+    return out

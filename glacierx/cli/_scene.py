@@ -1,0 +1,96 @@
+"""The flags that say how a scene is read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorated = Callable[..., Any]
+
+NAMES = (
+    "path", "bands", "sensor", "level", "scale", "offset", "nodata", "invalid", "aoi",
+    "aoi_buffer_m", "date",
+)  # fmt: skip
+
+
+def scene_options(function: Decorated) -> Decorated:
+    """Give a command the argument SCENE and its flags, and them as the argument *scene*."""
+
+    def collect(*args: Any, **kwargs: Any) -> Any:
+        chosen = {name: kwargs.pop(name) for name in NAMES}
+        chosen["bands"] = ",".join(chosen["bands"]) or None
+        return function(*args, **kwargs, scene=chosen)
+
+    collect.__name__, collect.__doc__ = function.__name__, function.__doc__
+    collect.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]  # where Click keeps them
+    for decorate in reversed(_FLAGS):
+        decorate(collect)
+    return collect
+
+
+_FLAGS = (
+    click.argument("path", metavar="[SCENE]", required=False),
+    click.option(
+        "--bands",
+        multiple=True,
+        metavar="ROLE=BAND,...",
+        help="Which band has which role: blue=1,nir=4, or files: nir=B08.tif,swir1=B11.tif, or "
+        "roles in file order: blue,green,-,nir.",
+    ),
+    click.option("--sensor", metavar="NAME", help="The sensor: sentinel-2, landsat-8 ..."),
+    click.option("--level", metavar="NAME", help="Its processing level, which gives the units."),
+    click.option(
+        "--scale", type=float, metavar="NUM", help="Reflectance = scale x stored + offset."
+    ),
+    click.option("--offset", type=float, metavar="NUM", help="See --scale."),
+    click.option("--nodata", metavar="NUM|nan|none", help="Number that means no data."),
+    click.option(
+        "--invalid",
+        multiple=True,
+        metavar="FILE[:BAND][=VALUES]",
+        help="Quality mask of pixels to leave out; VALUES as 3,8-10 or bit3,bit4.",
+    ),
+    click.option(
+        "--aoi", type=click.Path(path_type=Path), metavar="FILE", help="Vector file of the region."
+    ),
+    click.option(
+        "--aoi-buffer-m", type=float, default=0.0, metavar="NUM", help="Widen it by so many metres."
+    ),
+    click.option("--date", metavar="DATE", help="Date of the scene, 2023-08-15."),
+)
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="auto, cpu, cuda, cuda:N or mps.",
+)
+
+model_option = click.option(
+    "--model",
+    default="auto",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A model file, the name of a model, ndsi, otsu, or auto.",
+)
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing files.")
+
+
+def output_option(text: str) -> Callable[[Decorated], Decorated]:
+    """Give a command -o."""
+    return click.option(
+        "-o",
+        "--output",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=text,
+    )
+
+
+def file_option(flag: str, text: str) -> Callable[[Decorated], Decorated]:
+    """Give a command an optional flag that names a file."""
+    return click.option(flag, type=click.Path(path_type=Path), metavar="FILE", help=text)

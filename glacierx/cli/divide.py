@@ -1,0 +1,66 @@
+"""glacierx divide."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from glacierx.cli._divides import dem_options, divides_option
+from glacierx.cli._options import Command, options_for, progress
+from glacierx.cli._scene import file_option, output_option, overwrite_option
+from glacierx.options import DivideOptions
+
+
+@click.command("divide", cls=Command)
+@click.argument("complexes", metavar="COMPLEXES")
+@output_option("Where glaciers and divides go: .gpkg, .shp or .geojson.")
+@click.option("--layer", metavar="NAME", help="The layer of complexes, if there are several.")
+@dem_options[0]
+@dem_options[1]
+@divides_option
+@file_option("--probability", "Probability map, for the columns that come from its pixels.")
+@overwrite_option
+@options_for(DivideOptions, "options")
+def command(
+    complexes: str,
+    output: Path,
+    layer: str | None,
+    dem: str | None,
+    dem_band: int | None,
+    divides: Path | None,
+    probability: Path | None,
+    overwrite: bool,
+    options: DivideOptions,
+) -> None:
+    """Divide glacier complexes into glaciers.
+
+    \b
+    Example:
+        glacierx divide complexes.gpkg --dem dem.tif -o glaciers.gpkg
+    """
+    from glacierx.extract import divide, with_divide
+    from glacierx.outlines.geopackage import check_format, read_complexes, write_layers
+    from glacierx.outlines.reference import inventory_around
+    from glacierx.scene.output import check_output
+    from glacierx.scene.prediction import open_prediction
+    from glacierx.scene.terrain import Dem
+
+    check_format(output)
+    check_output(output, overwrite=overwrite)
+    outlines, record = read_complexes(complexes, layer)
+    with ExitStack() as stack:
+        heights = stack.enter_context(Dem(dem, dem_band)) if dem else None
+        pixels = stack.enter_context(open_prediction(probability)) if probability else None
+        division = divide(
+            outlines,
+            heights,
+            options,
+            inventory=inventory_around(divides, outlines) if divides else None,
+            prediction=pixels,
+            gsd_m=record.get("scene", {}).get("gsd_m"),
+            progress=progress(),
+        )
+        record = with_divide(record, options, heights, divides)
+    layers = {"glaciers": division.glaciers, "divides": division.divides}
+    write_layers(output, layers, record, overwrite=overwrite, inputs=[complexes])
+    click.echo(output)

@@ -1,0 +1,87 @@
+"""glacierx extract."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from glacierx.cli._divides import dem_options, divides_option
+from glacierx.cli._options import Command, options_for, progress, say
+from glacierx.cli._scene import (
+    device_option,
+    file_option,
+    model_option,
+    output_option,
+    overwrite_option,
+    scene_options,
+)
+from glacierx.options import DivideOptions, ExtractOptions, OutlineOptions, PredictOptions
+
+
+@click.command("extract", cls=Command)
+@scene_options
+@output_option("Where outlines go: .gpkg (every layer), .shp or .geojson (glaciers).")
+@dem_options[0]
+@dem_options[1]
+@model_option
+@divides_option
+@file_option("--probability", "Keep the probability map (GeoTIFF).")
+@file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
+@file_option("--log", "Write paths, times and the run record (JSON).")
+@click.option("--hash", "always_hash", is_flag=True, help="Hash inputs above 2 GB too.")
+@device_option
+@overwrite_option
+@options_for(PredictOptions, "predicting")
+@options_for(OutlineOptions, "outlining")
+@options_for(DivideOptions, "dividing")
+def command(
+    scene: dict[str, Any],
+    output: Path,
+    dem: str | None,
+    dem_band: int | None,
+    log: Path | None,
+    overwrite: bool,
+    predicting: PredictOptions,
+    outlining: OutlineOptions,
+    dividing: DivideOptions,
+    **arguments: Any,
+) -> None:
+    """Extract the outlines of individual glaciers from a scene.
+
+    Without a DEM glacier complexes are not divided. Result paths go to standard output.
+
+    \b
+    Example:
+        glacierx extract scene.tif --dem dem.tif -o outlines.gpkg
+    """
+    from glacierx.extract import extract, layers_of
+    from glacierx.outlines.geopackage import check_format, save_layers
+    from glacierx.record import RunLog
+    from glacierx.scene.output import check_output, staged
+    from glacierx.scene.scene import open_scene
+
+    driver = check_format(output)
+    extra = [path for path in (arguments["probability"], arguments["mask"], log) if path]
+    for path in (output, *extra):
+        check_output(path, overwrite=overwrite)
+    run = RunLog()
+    with (
+        open_scene(**scene, dem=dem, dem_band=dem_band) as opened,
+        staged(output, overwrite=overwrite, inputs=opened.paths) as part,
+    ):
+        result = extract(
+            opened,
+            options=ExtractOptions(predicting, outlining, dividing),
+            overwrite=overwrite,
+            work_dir=output.parent,
+            progress=progress(),
+            **arguments,
+        )
+        save_layers(part, layers_of(result), result.record, driver)
+        inputs = [*opened.paths, *filter(None, (dem, arguments["divides"]))]
+    if log:
+        run.write(log, result.record, inputs, [output, *extra[:-1]], overwrite=overwrite)
+    complexes = len(set(result.complexes["complex_id"].tolist()))
+    say(f"{len(result.glaciers)} glaciers in {complexes} complexes")
+    for path in (output, *extra):
+        click.echo(path)

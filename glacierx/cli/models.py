@@ -1,0 +1,58 @@
+"""glacierx models."""
+
+import json
+
+import click
+
+from glacierx.cli._options import Command
+
+
+@click.group("models")
+def command() -> None:
+    """List and show models.
+
+    \b
+    Example:
+        glacierx models list
+    """
+
+
+@command.command("list", cls=Command)
+def list_models() -> None:
+    """List the models that ship, the pixel methods, and the architectures.
+
+    \b
+    Example:
+        glacierx models list
+    """
+    from glacierx.networks import architectures
+    from glacierx.predict.classic import METHODS
+    from glacierx.predict.model import find_model, load_card, shipped_models
+
+    names = shipped_models()
+    click.echo("Models:" if names else "Models: none ships yet; give a file with --model.")
+    for name in names:
+        card = load_card(find_model(name))
+        click.echo(f"  {name}  {card.architecture}, {', '.join(card.roles)}")
+    click.echo("Pixel methods, without a network:")
+    for name, text in METHODS.items():
+        click.echo(f"  {name}  {text}")
+    click.echo(f"Architectures: {', '.join(sorted(architectures()))}")
+
+
+@command.command("show", cls=Command)
+@click.argument("model")
+def show_model(model: str) -> None:
+    """Show the card of a model as JSON.
+
+    \b
+    Example:
+        glacierx models show model.safetensors
+    """
+    from glacierx.predict.classic import METHODS
+    from glacierx.predict.model import find_model, load_card
+
+    if model in METHODS:
+        click.echo(json.dumps({"name": model, "kind": "pixel method", "rule": METHODS[model]}))
+    else:
+        click.echo(load_card(find_model(model)).to_json())

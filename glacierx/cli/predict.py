@@ -1,0 +1,56 @@
+"""glacierx predict."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from glacierx.cli._options import Command, options_for, progress
+from glacierx.cli._scene import (
+    device_option,
+    file_option,
+    model_option,
+    output_option,
+    overwrite_option,
+    scene_options,
+)
+from glacierx.options import PredictOptions
+
+
+@click.command("predict", cls=Command)
+@scene_options
+@output_option("The probability map (GeoTIFF, uint8 in steps of 0.004, nodata 255).")
+@file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
+@model_option
+@device_option
+@overwrite_option
+@options_for(PredictOptions, "options")
+def command(
+    scene: dict[str, Any], output: Path, mask: Path | None, overwrite: bool, **arguments: Any
+) -> None:
+    """Predict the probability of glacier for every pixel of a scene.
+
+    \b
+    Example:
+        glacierx predict scene.tif -o prob.tif
+    """
+    from glacierx.predict.predict import predict
+    from glacierx.scene.output import check_output
+    from glacierx.scene.scene import open_scene
+
+    for path in filter(None, (output, mask)):
+        check_output(path, overwrite=overwrite)
+    with (
+        open_scene(**scene) as opened,
+        predict(
+            opened,
+            path=output,
+            mask=mask,
+            overwrite=overwrite,
+            progress=progress(),
+            **arguments,
+        ),
+    ):
+        pass
+    for path in filter(None, (output, mask)):
+        click.echo(path)

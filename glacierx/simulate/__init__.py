@@ -1,0 +1,1 @@
+"""A made scene, DEM and outlines with a known answer."""
