@@ -1,5 +1,6 @@
 """glacierx extract."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -61,27 +62,29 @@ def command(
     from glacierx.scene.scene import open_scene
 
     driver = check_format(output)
-    extra = [path for path in (arguments["probability"], arguments["mask"], log) if path]
-    for path in (output, *extra):
+    rasters = {kind: path for kind in ("probability", "mask") if (path := arguments.pop(kind))}
+    paths = [output, *rasters.values()]
+    for path in [*paths, *filter(None, [log])]:
         check_output(path, overwrite=overwrite)
     run = RunLog()
-    with (
-        open_scene(**scene, dem=dem, dem_band=dem_band) as opened,
-        staged(output, overwrite=overwrite, inputs=opened.paths) as part,
-    ):
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_scene(**scene, dem=dem, dem_band=dem_band))
+        parts = [
+            stack.enter_context(staged(path, overwrite=overwrite, inputs=opened.paths))
+            for path in paths
+        ]
         result = extract(
             opened,
             options=ExtractOptions(predicting, outlining, dividing),
-            overwrite=overwrite,
-            work_dir=output.parent,
+            work_dir=parts[0].parent,
             progress=progress(),
-            **arguments,
+            **arguments | dict(zip(rasters, parts[1:], strict=True)),
         )
-        save_layers(part, layers_of(result), result.record, driver)
+        save_layers(parts[0], layers_of(result), result.record, driver)
         inputs = [*opened.paths, *filter(None, (dem, arguments["divides"]))]
     if log:
-        run.write(log, result.record, inputs, [output, *extra[:-1]], overwrite=overwrite)
+        run.write(log, result.record, inputs, paths, overwrite=overwrite)
     complexes = len(set(result.complexes["complex_id"].tolist()))
     say(f"{len(result.glaciers)} glaciers in {complexes} complexes")
-    for path in (output, *extra):
+    for path in [*paths, *filter(None, [log])]:
         click.echo(path)

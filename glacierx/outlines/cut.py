@@ -29,19 +29,22 @@ class Cutter:
         label: Labels from 1 on a grid, 0 where there is no ice.
         grid: The grid, in metres.
         crs: CRS of the polygons that will be cut.
-        sliver: Loose ends below this area, in square units of *crs*, are given to a neighbour.
-        cell: Area of a cell in square units of *crs*.
+        sliver: Pieces below this area, in square units of *crs*, are given to a neighbour.
+        lasting: For each label the area in square units of *crs* that a piece must have of it to
+            be kept, however small it is; infinite where slivers are never kept.
 
     Attributes:
         lines: The borders, smoothed, in *crs*.
     """
 
-    def __init__(self, label: Labels, grid: Grid, crs: CRS, *, sliver: float, cell: float) -> None:
+    def __init__(
+        self, label: Labels, grid: Grid, crs: CRS, *, sliver: float, lasting: NDArray[np.float64]
+    ) -> None:
         self._label = expand_labels(label, distance=BEYOND)
         self._grid = grid
         self._crs = crs
         self._sliver = sliver
-        self._area = np.bincount(label.ravel()) * cell
+        self._lasting = lasting
         self.lines = self._borders()
 
     def _borders(self) -> Geometries:
@@ -92,7 +95,7 @@ class Cutter:
         return _without_stray_points(pieces, polygon), label
 
     def _join(self, faces: Geometries, label: Labels) -> tuple[Labels, Labels]:
-        """Join faces to pieces: same label, and loose ends to the neighbour they share most with.
+        """Join faces to pieces: same label, and slivers to the neighbour they share most with.
 
         Returns:
             The piece of each face, and the label of each piece.
@@ -103,8 +106,7 @@ class Cutter:
         piece = _components(len(faces), a[same], b[same])
         size = np.bincount(piece, area)
         of_piece = label[np.unique(piece, return_index=True)[1]]
-        # A piece that is most of its label is a glacier, however small.
-        loose = (size < self._sliver) & (size < 0.5 * self._area[of_piece])
+        loose = (size < self._sliver) & (size < self._lasting[of_piece])
         for end in np.argsort(size, kind="stable").tolist():
             if not loose[end]:
                 continue

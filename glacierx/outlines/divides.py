@@ -153,12 +153,14 @@ def _plan(
         reference = np.full(len(divided), -1)
     # Outlines may be in degrees, or in the stretched metres of a map.
     per_m2 = float(shapely.area(group.geometry).sum()) / area_m2
+    # A small glacier of an inventory stays one; what flow makes so small is no glacier.
+    half = 0.5 * np.bincount(label.ravel(), minlength=len(divided)) * grid.gsd_m**2 * per_m2
     cutter = Cutter(
         label,
         grid,
         group.crs,
         sliver=options.sliver_km2 * 1e6 * per_m2,
-        cell=grid.gsd_m**2 * per_m2,
+        lasting=np.where(reference >= 0, half, np.inf),
     )
     return _Plan(cutter, divided, reference)
 

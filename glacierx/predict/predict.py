@@ -172,18 +172,24 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         ...     prediction.grid.describe()
     """
     chosen = choose_model(model, scene)
-    temporary = None if path is not None else TemporaryDirectory(prefix="glacierx-")
-    final = Path(path) if path is not None else Path(temporary.name if temporary else "") / "p.tif"
-    with ExitStack() as parts:
-        part = parts.enter_context(staged(final, overwrite=overwrite, inputs=scene.paths))
-        mask_part = None
-        if mask is not None:
-            mask_part = parts.enter_context(staged(mask, overwrite=overwrite, inputs=scene.paths))
-        files = PredictionFiles(part, mask_part, record=make_record(scene, chosen, options))
-        write_prediction(scene, chosen, files, options, device=device, progress=progress)
-    prediction = Prediction(final, aoi=scene.aoi)
-    if temporary is not None:
-        prediction.keep_until_closed(temporary)
+    with ExitStack() as stack:
+        temporary = None
+        if path is None:
+            temporary = TemporaryDirectory(prefix="glacierx-")
+            stack.callback(temporary.cleanup)
+        final = Path(temporary.name) / "probability.tif" if temporary else Path(path or "")
+        with ExitStack() as parts:
+            staging = {
+                kind: parts.enter_context(staged(file, overwrite=overwrite, inputs=scene.paths))
+                for kind, file in (("probability", final), ("mask", mask))
+                if file is not None
+            }
+            files = PredictionFiles(**staging, record=make_record(scene, chosen, options))
+            write_prediction(scene, chosen, files, options, device=device, progress=progress)
+        prediction = Prediction(final, aoi=scene.aoi)
+        if temporary is not None:
+            prediction.keep_until_closed(temporary)
+        stack.pop_all()
     return prediction
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.windows import Window
 
-from glacierx.errors import GridError, OptionError
+from glacierx.errors import GridError, OptionError, SceneError
 from glacierx.scene.bands import BandSource
 from glacierx.scene.grid import Grid
 from glacierx.scene.raster import (
@@ -114,7 +114,7 @@ class BandFile:
         kinds = {np.dtype(self._file.dtypes[source.index - 1]).kind for source in self.sources}
         if "c" in kinds:
             self.close()
-            raise GridError(
+            raise SceneError(
                 f"{base_name(self.path)} holds complex numbers. Give amplitudes or reflectance."
             )
         self._fill = choice.sensor.fill if choice.sensor else None

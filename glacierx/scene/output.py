@@ -94,7 +94,10 @@ def _alive(process: int) -> bool:
 
 
 def _publish(folder: Path, path: Path) -> None:
-    made = sorted(folder.iterdir(), key=lambda file: file.name == path.name)
+    made = sorted(
+        (file for file in folder.iterdir() if file.is_file()),
+        key=lambda file: file.name == path.name,
+    )
     if not made or made[-1].name != path.name:
         raise OutputError(f"{path} was not written.")
     try:

@@ -236,7 +236,9 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
             own = [source for source in sources if source.path == name]
             files.append(BandFile(own, choice))
             closing.callback(files[-1].close)
-        reference = min(files, key=lambda file: file.grid.gsd_m)
+        finest = min(file.grid.gsd_m for file in files)
+        # Of files with the same pixel size up to their place on the map, the first one counts.
+        reference = next(file for file in files if file.grid.gsd_m < 1.01 * finest)
         for file in files:
             file.align(reference.grid, parsed)
         scene = Scene(base_name(path or reference.path), files, reference.grid)

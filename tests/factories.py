@@ -1,0 +1,57 @@
+"""Grids, discs and files that tests are made of."""
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+
+from glacierx.scene.grid import Grid
+
+ORIGIN = 600_000.0, 5_200_000.0
+
+
+def utm_grid(shape, gsd=10.0, corner=ORIGIN, epsg=32632):
+    return Grid(CRS.from_epsg(epsg), Affine(gsd, 0, corner[0], 0, -gsd, corner[1]), shape)
+
+
+def disc(shape, center, radius):
+    """A disc of pixels whose centres lie within *radius* of *center* (row, column)."""
+    rows, columns = np.indices(shape) + 0.5
+    return np.hypot(rows - center[0], columns - center[1]) < radius
+
+
+def write_tif(path, values, grid, **profile):
+    """Write (bands, rows, columns) with rasterio alone."""
+    descriptions = profile.pop("descriptions", None)
+    scales, offsets = profile.pop("scales", None), profile.pop("offsets", None)
+    tags = profile.pop("tags", {})
+    colorinterp = profile.pop("colorinterp", None)
+    values = np.asarray(values)
+    crs = profile.pop("crs", grid.crs)
+    with rasterio.open(
+        path,
+        "w",
+        driver=profile.pop("driver", "GTiff"),
+        count=values.shape[0],
+        height=values.shape[1],
+        width=values.shape[2],
+        dtype=values.dtype,
+        crs=crs,
+        transform=grid.transform,
+        **profile,
+    ) as file:
+        file.write(values)
+        file.update_tags(**tags)
+        for band, text in enumerate(descriptions or (), 1):
+            file.set_band_description(band, text)
+        if scales:
+            file.scales = scales
+        if offsets:
+            file.offsets = offsets
+        if colorinterp:
+            file.colorinterp = colorinterp
+    return path
+
+
+ICE = {"blue": 0.6, "green": 0.6, "red": 0.55, "nir": 0.45, "swir1": 0.04}
+ROCK = {"blue": 0.12, "green": 0.14, "red": 0.16, "nir": 0.19, "swir1": 0.25}

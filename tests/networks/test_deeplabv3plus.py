@@ -1,0 +1,108 @@
+import torch
+
+from glacierx.networks import build
+from glacierx.networks.layers import CBAM, Inputs
+
+
+def conv(kernel, into, out, bias):
+    return kernel * kernel * into * out + bias * out
+
+
+def norm(channels):
+    return 2 * channels
+
+
+def counted():
+    """Count Chu et al.'s network (four bands, one class) part by part from its description."""
+    stem = conv(7, 4, 64, False) + norm(64)
+    blocks = 0
+    into = 64
+    for out, number in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for block in range(number):
+            blocks += conv(3, into if block == 0 else out, out, False) + norm(out)
+            blocks += conv(3, out, out, False) + norm(out)
+            if block == 0:
+                blocks += conv(1, into, out, False) + norm(out)
+        into = out
+    pyramid = conv(1, 512, 256, True) + norm(256)  # 1 x 1
+    pyramid += 3 * (conv(3, 512, 256, True) + norm(256))  # dilated
+    pyramid += conv(1, 512, 256, True) + norm(256)  # mean
+    attention = conv(1, 512, 32, False) + conv(1, 32, 512, False) + conv(7, 2, 1, True)
+    merge = conv(1, 5 * 256 + 512, 256, True) + norm(256)
+    low = conv(1, 128, 32, True) + norm(32)
+    decoder = 9 * (256 + 32) + conv(1, 256 + 32, 256, False) + norm(256)
+    return stem + blocks + pyramid + attention + merge + low + decoder + conv(1, 256, 1, True)
+
+
+def size(network):
+    return sum(value.numel() for value in network.parameters() if value.requires_grad)
+
+
+def test_parameters_are_those_of_the_published_network():
+    assert counted() == 25_670_628
+    assert size(build("attention_deeplabv3plus", in_channels=4, classes=1)) == 25_670_628
+    assert size(build("deeplabv3plus", in_channels=4, classes=1)) == 25_506_689
+
+
+def test_the_pyramid_sees_sixteen_and_the_decoder_four():
+    network = build("attention_deeplabv3plus", in_channels=4, classes=1).eval()
+    with torch.inference_mode():
+        maps = network.encoder(torch.zeros(1, 4, 64, 96))
+    assert [tuple(found.shape[1:]) for found in maps] == [
+        (64, 64, 96),  # the stem keeps the full size
+        (64, 32, 48),
+        (128, 16, 24),
+        (256, 8, 12),
+        (512, 4, 6),
+    ]
+    assert network.encoder.strides == (1, 2, 4, 8, 16)
+    assert network.pyramid.merge[0][0].in_channels == 1792
+    assert network.decoder.merge[0][0].in_channels == 288
+
+
+def test_every_stage_projects_its_first_shortcut():
+    network = build("deeplabv3plus", in_channels=4, classes=1)
+    for stage in network.encoder.stages:
+        kinds = [type(block.shortcut).__name__ for block in stage]
+        assert kinds == ["Sequential"] + ["Identity"] * (len(stage) - 1)
+
+
+def test_cbam_weighs_channels_then_places():
+    # With the shared layers at zero the channel gate is sigmoid(0) = 1/2; with the spatial one at
+    # zero that gate is 1/2 too, so a quarter is left.
+    attention = CBAM(32)
+    for value in attention.parameters():
+        torch.nn.init.zeros_(value)
+    x = torch.rand(2, 32, 8, 8)
+    assert torch.allclose(attention(x), x / 4)
+
+
+def test_cbam_gates_a_channel_by_its_mean_and_peak():
+    attention = CBAM(16, reduction=16)
+    torch.nn.init.zeros_(attention.spatial.weight)
+    torch.nn.init.zeros_(attention.spatial.bias)
+    for index in (0, 2):
+        torch.nn.init.ones_(attention.shared[index].weight)
+    x = torch.zeros(1, 16, 4, 4)
+    x[0, 3, 1, 1] = 16.0  # mean 1, peak 16, summed over the channels: hidden 1 and 16
+    gate = torch.sigmoid(torch.tensor(1.0 + 16.0))
+    assert torch.allclose(attention(x)[0, 3, 1, 1], 16.0 * gate / 2)
+
+
+def test_the_attention_branch_is_all_that_differs():
+    plain = build("deeplabv3plus", in_channels=4, classes=1)
+    attentive = build("attention_deeplabv3plus", in_channels=4, classes=1)
+    extra = {key for key in attentive.state_dict() if key not in plain.state_dict()}
+    assert {key.split(".")[1] for key in extra} == {"attention"}
+
+
+def test_the_receptive_field_of_one_batch_item_is_the_whole_patch():
+    # The pyramid's mean sees everything: a far pixel changes the result a little.
+    network = build("deeplabv3plus", in_channels=1, classes=1).eval()
+    x = torch.zeros(1, 1, 256, 256)
+    y = x.clone()
+    y[0, 0, 250, 250] = 100.0
+    with torch.inference_mode():
+        assert not torch.equal(
+            network(Inputs(x)).mask[0, 0, :16, :16], network(Inputs(y)).mask[0, 0, :16, :16]
+        )

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+from factories import disc, utm_grid, write_tif
+
+from glacierx.errors import MissingBandError, SceneError
+from glacierx.predict.classic import fit_method, one_class
+from glacierx.scene.scene import open_scene
+
+MASK = disc((200, 200), (100, 100), 60)
+BANDS = ("blue", "green", "red", "nir")
+
+
+def apply(path, name, **arguments):
+    with open_scene(path, **arguments) as scene:
+        method = fit_method(name, scene)
+        return method, method.apply(scene.read(scene.grid.window, method.roles).values)
+
+
+def test_ndsi_finds_ice_by_reflectance(make_scene):
+    method, found = apply(make_scene(MASK), "ndsi")
+    assert np.array_equal(found, MASK)
+    assert method.thresholds == {"ndsi": 0.4, "green": 0.10, "nir": 0.11}
+
+
+def test_ndsi_leaves_water_and_shadow_out(tmp_path):
+    # Clear water: NDSI 0.82 but dark; turbid: bright in green, dark in NIR; snow in shadow: dark.
+    surfaces = {"ice": (0.5, 0.4, 0.03), "water": (0.06, 0.01, 0.006), "turbid": (0.2, 0.06, 0.01),
+                "shadow": (0.05, 0.04, 0.004)}  # fmt: skip
+    values = np.array(list(surfaces.values()), "float32").T[:, None]
+    path = write_tif(
+        tmp_path / "s.tif", values, utm_grid((1, 4)), descriptions=("green", "nir", "swir1")
+    )
+    _, found = apply(path, "ndsi", scale=1.0)
+    assert found.tolist() == [[True, False, False, False]]
+
+
+def test_ndsi_without_nir_says_what_that_means(make_scene):
+    method, found = apply(make_scene(MASK, roles=("green", "swir1")), "ndsi")
+    assert np.array_equal(found, MASK)
+    assert "lakes" in method.notes[0]
+
+
+def test_ndsi_is_refused_where_units_are_unknown(make_scene):
+    path = make_scene(MASK, scales=None)
+    with pytest.raises(SceneError, match="an offset does not cancel in NDSI.*--model otsu"):
+        apply(path, "ndsi")
+    apply(path, "ndsi", scale=1e-4)
+
+
+def test_an_offset_does_not_cancel_in_ndsi(make_scene):
+    # The same numbers read with the offset of Sentinel-2's later baselines are other ground.
+    path = make_scene(np.zeros((20, 20), bool), scales=None)
+    _, before = apply(path, "ndsi", sensor="sentinel-2", level="l2a-pre0400")
+    with open_scene(path, sensor="sentinel-2", level="l2a-0400") as scene:
+        green = scene.read(scene.grid.window, ["green"]).values
+    assert not before.any()
+    assert green[0, 0, 0] == pytest.approx(0.14 - 0.1, abs=1e-4)
+
+
+@pytest.mark.parametrize("role", ["green", "swir1"])
+def test_ndsi_needs_its_bands(make_scene, role):
+    roles = tuple(other for other in ("green", "swir1", "nir") if other != role)
+    with pytest.raises(MissingBandError, match=f"no '{role}' band that the pixel method ndsi"):
+        apply(make_scene(MASK, roles=roles), "ndsi")
+
+
+@pytest.mark.parametrize("scales", [None, (1e-4,) * 4])
+def test_otsu_finds_ice_in_any_units(make_scene, scales):
+    method, found = apply(make_scene(MASK, roles=BANDS, scales=scales), "otsu")
+    assert np.array_equal(found, MASK)
+    assert method.finds_ice
+
+
+def test_otsu_leaves_plants_out(tmp_path):
+    # Bright meadows would pass the threshold on green; their NDVI is 0.6.
+    values = np.stack([np.where(MASK, ice, rock) for ice, rock in
+                       ((0.6, 0.1), (0.55, 0.12), (0.45, 0.14))]).astype("float32")  # fmt: skip
+    values[:, :30] = np.array([0.5, 0.15, 0.6])[:, None, None]
+    path = write_tif(
+        tmp_path / "s.tif", values, utm_grid((200, 200)), descriptions=("green", "red", "nir")
+    )
+    _, found = apply(path, "otsu")
+    assert np.array_equal(found, MASK & (np.arange(200)[:, None] >= 30))
+
+
+def noisy(green, ratios, random):
+    """Bands that go with green, each with noise of 3 %."""
+    return {
+        role: (green * ratio * random.normal(1, 0.03, green.shape)).astype(np.float32)
+        for role, ratio in ratios.items()
+    }
+
+
+ROCK_RATIOS = {"green": 1.0, "red": 1.15, "nir": 1.35}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda random, n: random.normal(0.15, 0.03, n),
+        lambda random, n: random.lognormal(-1.9, 0.4, n),
+        lambda random, n: random.uniform(0.05, 0.3, n),
+        lambda random, n: np.full(n, 0.15),
+    ],
+    ids=["normal", "lognormal", "uniform", "constant"],
+)
+@pytest.mark.parametrize("swir", [False, True])
+def test_ground_of_one_kind_is_not_parted(tmp_path, draw, swir):
+    random = np.random.default_rng(0)
+    ratios = {**ROCK_RATIOS, "swir1": 1.6} if swir else ROCK_RATIOS
+    bands = noisy(draw(random, 40_000).clip(0.01).reshape(200, 200), ratios, random)
+    path = write_tif(
+        tmp_path / "s.tif", np.stack(list(bands.values())), utm_grid((200, 200)),
+        descriptions=tuple(bands),
+    )  # fmt: skip
+    method, found = apply(path, "otsu")
+    assert not method.finds_ice
+    assert not found.any()
+    assert any(note.startswith("no ice found") for note in method.notes)
+
+
+def test_lit_rock_beside_shadow_is_no_ice():
+    # Shadow gets skylight, which is blue; lit rock reddens. Two clear humps, and no ice.
+    random = np.random.default_rng(0)
+    lit = noisy(random.normal(0.18, 0.02, 30_000), ROCK_RATIOS, random)
+    dark = noisy(random.normal(0.03, 0.005, 20_000), {"green": 1, "red": 0.8, "nir": 0.5}, random)
+    values = {role: np.concatenate([lit[role], dark[role]]) for role in lit}
+    assert "in light, not in kind" in one_class(values, 0.1)
+
+
+def test_a_little_ice_is_enough():
+    random = np.random.default_rng(0)
+    rock = noisy(random.normal(0.15, 0.03, 49_000), ROCK_RATIOS, random)
+    ice = noisy(random.normal(0.6, 0.08, 1000), {"green": 1, "red": 0.95, "nir": 0.8}, random)
+    values = {role: np.concatenate([rock[role], ice[role]]) for role in rock}
+    assert one_class(values, 0.37) == ""
+
+
+def test_otsu_without_anything_to_look_at(tmp_path):
+    path = write_tif(
+        tmp_path / "s.tif", np.full((1, 50, 50), np.nan, "float32"), utm_grid((50, 50)),
+        descriptions=("green",),
+    )  # fmt: skip
+    method, found = apply(path, "otsu")
+    assert not found.any()
+    assert "too few" in method.notes[-1]
+    with pytest.raises(MissingBandError, match="no 'green' band"):
+        apply(path, "otsu", bands="nir=1")
+
+
+def test_methods_describe_themselves(make_scene):
+    method, _ = apply(make_scene(MASK), "ndsi")
+    record = method.describe()
+    assert record["kind"] == "pixel method"
+    assert record["thresholds"]["ndsi"] == 0.4

@@ -1,0 +1,327 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from factories import disc, utm_grid, write_tif
+from torch import nn
+
+from glacierx.errors import GlacierxWarning, MissingBandError, OptionError, OutputError
+from glacierx.networks.layers import Output
+from glacierx.options import PredictOptions
+from glacierx.predict.card import Card, Slot
+from glacierx.predict.engine import Engine
+from glacierx.predict.model import Model, build_model
+from glacierx.predict.normalise import Normalisation, Normaliser
+from glacierx.predict.predict import _say_what_tta_costs, choose_model, predict, read_context
+from glacierx.predict.tiling import Patch
+from glacierx.scene.prediction import NODATA
+from glacierx.scene.scene import open_scene
+
+
+class Pointwise(nn.Module):
+    """Logits that depend on each pixel alone: ten times what its first channel is above 0.3."""
+
+    def forward(self, inputs):
+        return Output(mask=10 * (inputs.x[:, :1] - 0.3))
+
+
+class Blur(nn.Module):
+    """Logits from a square of 7 x 7 pixels."""
+
+    def forward(self, inputs):
+        return Output(mask=nn.functional.avg_pool2d(inputs.x[:, :1], 7, 1, 3) * 10 - 3)
+
+
+class Slope(nn.Module):
+    """Logits that differ to the right, so that views of it differ."""
+
+    def forward(self, inputs):
+        x = inputs.x[:, :1]
+        return Output(mask=x + torch.linspace(-3, 3, x.shape[-1]))
+
+
+class Channels(nn.Module):
+    """Logits from the presence flags and the sum of the planes."""
+
+    def forward(self, inputs):
+        x = inputs.x
+        return Output(mask=x.sum(1, keepdim=True) + inputs.present.sum(1)[:, None, None, None])
+
+
+class Classes(nn.Module):
+    """Two classes whose logits are the first channel and its negative."""
+
+    def forward(self, inputs):
+        return Output(mask=torch.cat([-inputs.x[:, :1], inputs.x[:, :1]], dim=1))
+
+
+class Context(nn.Module):
+    """Logits that are the wider view."""
+
+    def forward(self, inputs):
+        return Output(mask=inputs.context[:, :1])
+
+
+FIXED = Normalisation("fixed", mean=(0.0,), std=(1.0,))
+
+
+def model(network, roles=("green",), **changes):
+    slots = tuple(Slot(role) for role in roles)
+    fixed = Normalisation("fixed", mean=(0.0,) * len(roles), std=(1.0,) * len(roles))
+    card = Card("test", "none", slots, normalisation=fixed, patch_px=64)
+    return Model(network, replace(card, **changes))
+
+
+def steps(scene, chosen, options=PredictOptions(), **arguments):
+    with predict(scene, chosen, options, **arguments) as prediction:
+        return prediction.read(prediction.grid.window)
+
+
+MASK = disc((150, 170), (70, 80), 40)
+
+
+def test_a_pointwise_network_gives_what_it_should(make_scene):
+    with open_scene(make_scene(MASK)) as scene:
+        found = steps(scene, model(Pointwise()))
+        green = scene.read(scene.grid.window, ["green"]).values[0]
+    expected = np.rint(1 / (1 + np.exp(-10 * (green - 0.3))) / 0.004)
+    assert np.abs(found - expected).max() <= 1  # a step of rounding in float32
+
+
+@pytest.mark.parametrize("options", [
+    PredictOptions(patch_px=48), PredictOptions(batch=3), PredictOptions(keep=0.5),
+    PredictOptions(patch_px=170, keep=1.0), PredictOptions(tta="d4"),
+])  # fmt: skip
+def test_tiling_and_batches_do_not_change_a_pointwise_network(make_scene, options):
+    with open_scene(make_scene(MASK)) as scene:
+        plain = steps(scene, model(Pointwise()))
+        other = steps(scene, model(Pointwise()), options)
+    assert np.array_equal(plain, other)
+
+
+def test_a_small_receptive_field_leaves_no_seams(make_scene):
+    values = np.random.default_rng(0).random((200, 230)).astype("float32")
+    with open_scene(make_scene(values > 0.5)) as scene:
+        tiled = steps(scene, model(Blur()), PredictOptions(patch_px=64, keep=0.75))
+        whole = steps(scene, model(Blur()), PredictOptions(patch_px=230, keep=1.0))
+    inside = (slice(3, -3),) * 2
+    assert np.abs(tiled[inside].astype(int) - whole[inside]).max() <= 1
+    assert (tiled[inside] != whole[inside]).mean() < 1e-3  # rounding of the convolution alone
+
+
+@pytest.mark.parametrize("collar", [0, -9999, 65535, np.nan])
+def test_a_collar_never_reaches_farther_than_the_receptive_field(tmp_path, collar):
+    random = np.random.default_rng(0)
+    values = random.random((1, 150, 170)).astype("float32")
+    valid = disc((150, 170), (75, 85), 60)
+    grid = utm_grid((150, 170))
+    paths = []
+    for name, outside in (("a.tif", collar), ("b.tif", 0.77)):
+        filled = np.where(valid, values, np.float32(outside))
+        nodata = np.where(valid, 0, 1).astype("uint8")[None]
+        paths.append(write_tif(tmp_path / name, filled, grid, descriptions=("green",)))
+        write_tif(tmp_path / f"{name}.qa.tif", nodata, grid)
+    for how in (FIXED, Normalisation("percentile-scene"), Normalisation("joint-minmax-patch")):
+        found = []
+        for path in paths:
+            with open_scene(path, scale=1.0, invalid=f"{path}.qa.tif") as scene:
+                found.append(steps(scene, model(Blur(), normalisation=how)))
+        # Invalid pixels are replaced before the network sees them, so nothing differs at all.
+        assert np.array_equal(found[0], found[1])
+        assert (found[0][~valid] == NODATA).all()
+        assert (found[0][valid] != NODATA).all()
+
+
+def test_tta_averages_probabilities_not_logits(make_scene):
+    with open_scene(make_scene(np.zeros((64, 64), bool))) as scene:
+        plain = steps(scene, model(Slope()))
+        both = steps(scene, model(Slope()), PredictOptions(tta="d4"))
+    x = 0.14 + np.linspace(-3, 3, 64)
+    p = 1 / (1 + np.exp(-x))
+    # d4 shows every pixel at its column, its row, and both mirrored, each twice.
+    expected = (p[None] + p[None, ::-1] + p[:, None] + p[::-1, None]) / 4
+    assert np.abs(plain[0] * 0.004 - p).max() < 0.003
+    assert np.abs(both * 0.004 - expected).max() < 0.003
+
+
+def test_the_cards_tta_is_the_default(make_scene):
+    with open_scene(make_scene(np.zeros((64, 64), bool))) as scene:
+        by_card = steps(scene, model(Slope(), tta="chu6"))
+        asked = steps(scene, model(Slope()), PredictOptions(tta="chu6"))
+        off = steps(scene, model(Slope(), tta="chu6"), PredictOptions(tta="none"))
+    assert np.array_equal(by_card, asked)
+    assert not np.array_equal(by_card, off)
+
+
+def test_views_of_a_pointwise_network_average_to_the_plain_one():
+    identity = model(Pointwise())
+    normaliser = Normaliser(np.zeros(1, np.float32), np.ones(1, np.float32))
+    values = np.random.default_rng(0).random((1, 64, 64)).astype(np.float32)
+    patch = Patch(values, np.ones((64, 64), bool), None)
+    one = Engine(identity, normaliser, [True], tta="none", device="cpu").run([patch])
+    eight = Engine(identity, normaliser, [True], tta="d4", device="cpu").run([patch])
+    # Vectorised sigmoids differ in their last bit with the place of a pixel in memory.
+    assert np.allclose(one, eight, rtol=0, atol=2e-7)
+
+
+def test_an_absent_optional_role_is_zero_and_flagged(make_scene):
+    slots = (Slot("green"), Slot("red_edge1", required=False), Slot("nir"))
+    fixed = Normalisation("fixed", mean=(0.0,) * 3, std=(1.0,) * 3)
+    card = Card("test", "none", slots, normalisation=fixed, patch_px=64)
+    with open_scene(make_scene(np.zeros((64, 64), bool), roles=("green", "nir"))) as scene:
+        found = steps(scene, Model(Channels(), card))
+    logit = 0.14 + 0.0 + 0.19 + 2  # two planes of rock, and two of three roles present
+    assert found[0, 0] == pytest.approx(250 / (1 + np.exp(-logit)), abs=1)
+
+
+def test_several_classes_become_several_bands(make_scene, tmp_path):
+    two = model(Classes(), classes=("glacier", "other"))
+    with open_scene(make_scene(MASK)) as scene:
+        with predict(scene, two, path=tmp_path / "p.tif") as prediction:
+            glacier = prediction.read(prediction.grid.window)
+    with rasterio.open(tmp_path / "p.tif") as file:
+        bands = file.read()
+        assert file.descriptions == ("probability of glacier", "probability of other")
+    assert np.array_equal(bands[0], glacier)
+    assert np.abs(bands.astype(int).sum(axis=0) - 250).max() <= 1  # a softmax sums to one
+
+
+def test_a_wider_view_is_averaged_around_the_patch(tmp_path):
+    rows, columns = np.indices((200, 200)).astype("float32")
+    path = write_tif(
+        tmp_path / "s.tif", (rows / 100)[None], utm_grid((200, 200)), descriptions=("green",)
+    )
+    with open_scene(path, scale=1.0) as scene:
+        values, valid = read_context(scene, ("green",), (68, 68), 64, 3)
+        found = steps(scene, model(Context(), context=3))
+    # The view of 192 rows begins at 68 - 64 = 4; its first block holds rows 4, 5 and 6.
+    assert values[0, 0, 0] == pytest.approx(0.05)
+    assert valid.all()
+    # For the first patch the view begins at -64: blocks above the scene are empty.
+    outside, known = (part for part in read_context_at(path, (0, 0)))
+    assert not known[:21].any()
+    assert outside[0, 22, 40] == pytest.approx(0.03, abs=1e-6)  # rows 2, 3, 4
+    assert found.shape == (200, 200)
+
+
+def read_context_at(path, corner):
+    with open_scene(path, scale=1.0) as scene:
+        return read_context(scene, ("green",), corner, 64, 3)
+
+
+def test_the_files_are_as_promised(make_scene, tmp_path):
+    path = make_scene(MASK, nodata=0)
+    with open_scene(path) as scene:
+        with predict(scene, "ndsi", path=tmp_path / "p.tif", mask=tmp_path / "m.tif"):
+            pass
+        grid = scene.grid
+    with rasterio.open(tmp_path / "p.tif") as file:
+        assert (file.dtypes, file.nodata, file.scales) == (("uint8",), 255, (0.004,))
+        assert np.array_equal(file.read(1), MASK * 250)
+        assert file.crs == grid.crs
+        assert file.transform == grid.transform
+        assert str(tmp_path) not in str(file.tags())
+    with rasterio.open(tmp_path / "m.tif") as file:
+        assert file.nodata == 255
+        assert np.array_equal(file.read(1), MASK)
+        assert file.profile["tiled"]
+    with open_scene(path) as scene, pytest.raises(OutputError, match="exists already"):
+        predict(scene, "ndsi", path=tmp_path / "p.tif")
+
+
+def test_a_temporary_map_vanishes(make_scene):
+    from pathlib import Path
+
+    with open_scene(make_scene(MASK)) as scene:
+        with predict(scene, "ndsi") as prediction:
+            path = Path(prediction.path)
+            assert path.exists()
+        assert not path.parent.exists()
+
+
+def test_an_input_is_never_overwritten(make_scene):
+    path = make_scene(MASK)
+    with open_scene(path) as scene, pytest.raises(OutputError, match="is an input"):
+        predict(scene, "ndsi", path=path, overwrite=True)
+
+
+def test_auto_takes_ndsi_where_it_can_and_says_so(make_scene):
+    with open_scene(make_scene(MASK)) as scene:
+        with pytest.warns(GlacierxWarning, match="pixel method ndsi is used, which is no network"):
+            assert choose_model("auto", scene).name == "ndsi"
+    with open_scene(make_scene(MASK, name="b.tif", scales=None)) as scene:
+        with pytest.warns(GlacierxWarning, match="otsu is used.*units are unknown"):
+            assert choose_model("auto", scene).name == "otsu"
+
+
+def test_a_missing_role_is_found_before_a_pixel_is_read(make_scene, monkeypatch):
+    with open_scene(make_scene(MASK, roles=("green", "nir"))) as scene:
+        monkeypatch.setattr(scene, "read", lambda *a, **k: pytest.fail("a pixel was read"))
+        with pytest.raises(MissingBandError, match="no 'swir1' band"):
+            choose_model(model(Pointwise(), roles=("green", "swir1")), scene)
+
+
+def test_a_scene_outside_the_models_range_or_inside_its_training_is_told(make_scene):
+    with open_scene(make_scene(MASK)) as scene:
+        with pytest.warns(GlacierxWarning, match="GSD of 10 m and test was made for 20 to 40 m"):
+            choose_model(model(Pointwise(), gsd_m=(20, 40)), scene)
+        here = {"footprints": [[10, 46, 11, 48]]}
+        with pytest.warns(GlacierxWarning, match="was trained on ground that scene.tif shows"):
+            choose_model(model(Pointwise(), training=here), scene)
+
+
+def test_long_runs_say_what_tta_costs():
+    with pytest.warns(GlacierxWarning, match="about 60 minutes; --tta none would take about 10"):
+        _say_what_tta_costs("chu6", 6, 3600)
+    _say_what_tta_costs("chu6", 6, 599)
+    _say_what_tta_costs("none", 1, 3600)
+
+
+def test_a_device_that_is_not_there_is_named(make_scene):
+    with (
+        open_scene(make_scene(MASK)) as scene,
+        pytest.raises(OptionError, match="--device 'cuda:9"),
+    ):
+        predict(scene, model(Pointwise()), device="cuda:99")
+
+
+def test_progress_counts_patches(make_scene):
+    seen = []
+    with open_scene(make_scene(MASK)) as scene:
+        steps(scene, model(Pointwise()), progress=lambda *call: seen.append(call))
+    assert seen[-1][0] == seen[-1][1] == 9
+    assert seen[-1][2] == "patches"
+
+
+def test_memory_does_not_grow_with_height(tmp_path, monkeypatch):
+    # The rows asked for at a time are those of a patch, whatever the height.
+    path = write_tif(
+        tmp_path / "s.tif", np.ones((1, 1000, 70), "uint8"), utm_grid((1000, 70)),
+        descriptions=("green",),
+    )  # fmt: skip
+    heights = []
+    with open_scene(path, scale=1.0) as scene:
+        original = scene.read
+
+        def read(window, roles=None):
+            heights.append(window.height)
+            return original(window, roles)
+
+        monkeypatch.setattr(scene, "read", read)
+        steps(scene, model(Pointwise()))
+    assert max(heights) == 64
+
+
+def test_the_real_network_runs_end_to_end(make_scene):
+    card = Card(
+        "attention", "attention_deeplabv3plus", tuple(map(Slot, ("blue", "green", "red", "nir"))),
+        arguments={"depth": 18, "widths": [8, 8, 16, 16, 32], "pyramid_width": 16}, tta="chu6",
+        patch_px=64,
+    )  # fmt: skip
+    with open_scene(make_scene(MASK)) as scene:
+        one, two = (steps(scene, build_model(card, seed=3)) for _ in range(2))
+        window = steps(scene, build_model(card, seed=3), PredictOptions(batch=4))
+    assert np.array_equal(one, two)
+    assert np.abs(one.astype(int) - window).max() <= 1

@@ -1,0 +1,104 @@
+import os
+
+import pytest
+
+from glacierx.errors import OutputError
+from glacierx.scene.output import check_output, staged
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "out.txt"
+    with staged(path) as part:
+        part.write_text("half")
+        assert not path.exists()
+        part.write_text("whole")
+    assert path.read_text() == "whole"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_nothing_is_left_of_a_failure(tmp_path):
+    with pytest.raises(ValueError, match="stop"), staged(tmp_path / "out.txt") as part:
+        part.write_text("half")
+        raise ValueError("stop")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_existing_file_survives_a_failure(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="stop"), staged(path, overwrite=True) as part:
+        part.write_text("half")
+        raise ValueError("stop")
+    assert path.read_text() == "old"
+
+
+def test_files_beside_it_come_along_and_folders_do_not(tmp_path):
+    with staged(tmp_path / "out.shp") as part:
+        part.write_text("shp")
+        part.with_suffix(".dbf").write_text("dbf")
+        (part.parent / "work").mkdir()
+    assert sorted(os.listdir(tmp_path)) == ["out.dbf", "out.shp"]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda path: path.write_text("old"), r"exists already\. Use --overwrite"),
+        (lambda path: path.mkdir(), "is a folder"),
+    ],
+)
+def test_what_is_there_is_not_touched(tmp_path, prepare, message):
+    path = tmp_path / "out.txt"
+    prepare(path)
+    with pytest.raises(OutputError, match=message), staged(path):
+        pytest.fail("the block must not run")
+    with pytest.raises(OutputError, match=message):
+        check_output(path)
+
+
+def test_an_input_is_never_an_output(tmp_path):
+    path = tmp_path / "in.tif"
+    path.write_text("data")
+    link = tmp_path / "link.tif"
+    link.symlink_to(path)
+    for target in (path, link):
+        with (
+            pytest.raises(OutputError, match="is an input"),
+            staged(target, overwrite=True, inputs=[path, "https://x.org/a.tif"]),
+        ):
+            pytest.fail("the block must not run")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(OutputError, match="does not exist"), staged(tmp_path / "no" / "out.txt"):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_rights_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="Permission denied"), staged(tmp_path / "out.txt"):
+        pytest.fail("the block must not run")
+    tmp_path.chmod(0o700)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError), staged(tmp_path / "file" / "out.txt"):
+        pytest.fail("the block must not run")
+
+
+def test_litter_of_a_dead_process_is_cleared(tmp_path):
+    litter = tmp_path / ".out.txt.999999999.part"
+    litter.mkdir()
+    (litter / "out.txt").write_text("half")
+    alive = tmp_path / f".out.txt.{os.getppid()}.part"
+    alive.mkdir()
+    with staged(tmp_path / "out.txt") as part:
+        part.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == [alive.name, "out.txt"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(OutputError, match="was not written"), staged(tmp_path / "out.txt"):
+        pass
