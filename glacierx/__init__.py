@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from glacierx.predict.model import Model, build_model, load_model, save_model
     from glacierx.predict.normalise import Normalisation
     from glacierx.predict.predict import predict
+    from glacierx.scene.geotiff import write_raster
     from glacierx.scene.grid import Grid
     from glacierx.scene.prediction import Prediction, open_prediction
-    from glacierx.scene.raster import Raster, read_raster, write_raster
+    from glacierx.scene.raster import Raster, read_raster
     from glacierx.scene.scene import Scene, open_scene
     from glacierx.scene.sensors import SENSORS, Band, Sensor
     from glacierx.scene.terrain import Dem
@@ -102,7 +103,7 @@ _HOMES = {
     "split_glaciers": "outlines.divides",
     "trace_outlines": "outlines.trace",
     "write_outlines": "extract",
-    "write_raster": "scene.raster",
+    "write_raster": "scene.geotiff",
 }
 
 __all__ = [

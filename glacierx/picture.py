@@ -1,5 +1,6 @@
 """Outlines drawn over their scene."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import rasterio
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from glacierx.errors import OutputError
@@ -112,9 +113,11 @@ def _paint(
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     _, rows, columns = picture.shape
     try:
-        with rasterio.open(
-            path, "w", driver="PNG", height=rows, width=columns, count=3, dtype="uint8"
-        ) as file:
-            file.write(picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(
+                path, "w", driver="PNG", height=rows, width=columns, count=3, dtype="uint8"
+            ) as file:
+                file.write(picture)
     except (RasterioError, OSError) as error:
         raise OutputError(f"{path.name} cannot be written: {gdal_reason(error)}.") from error

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from factories import ICE, ROCK, utm_grid, write_tif
 
+from glacierx.scene.geotiff import RowWriter
 from glacierx.scene.prediction import probability_layout
-from glacierx.scene.raster import RowWriter
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

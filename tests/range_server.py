@@ -37,5 +37,6 @@ if __name__ == "__main__":
         return Handler(*arguments, directory=sys.argv[1])
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handle) as server:
-        print(server.server_port, flush=True)
+        sys.stdout.write(f"{server.server_port}\n")
+        sys.stdout.flush()
         server.serve_forever()

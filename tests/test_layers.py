@@ -16,7 +16,8 @@ LAYERS = (
     {"predict", "outlines"},
     {"evaluate", "simulate"},
     {"extract", "picture", "record", "demo"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 )
 # Within the last layer below the command line.
 ORDER = ("record", "extract", "picture", "demo")

@@ -75,7 +75,8 @@ class Cutter:
         """Cut one polygon.
 
         Returns:
-            Pieces, each a valid polygon, that make up the polygon exactly; and the label of each.
+            Pieces, each a valid polygon, that make up the polygon exactly; and the label of each,
+            in order.
             The polygon's outline gains the ends of the borders and no other point.
         """
         crossing = self.lines[shapely.intersects(self.lines, polygon)]
@@ -92,7 +93,8 @@ class Cutter:
         pieces = as_geometries(
             shapely.coverage_union_all(faces[piece == number]) for number in range(len(label))
         )
-        return _without_stray_points(pieces, polygon), label
+        order = np.lexsort((-shapely.area(pieces), label))
+        return _without_stray_points(pieces[order], polygon), label[order]
 
     def _join(self, faces: Geometries, label: Labels) -> tuple[Labels, Labels]:
         """Join faces to pieces: same label, and slivers to the neighbour they share most with.

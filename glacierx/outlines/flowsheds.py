@@ -48,6 +48,9 @@ def divide_ice(
     away = ndimage.distance_transform_edt(~filled, sampling=spacing_m)
     domain = (away <= 2 * gutter_m + 1e-6) & known
     gutter = (away > gutter_m + 1e-6) & domain
+    # Where heights end across the ice it may flow on: the first unknown cells take it up.
+    beyond = ice & ~known & ndimage.binary_dilation(seen, EIGHT)
+    domain, gutter = domain | beyond, gutter | beyond
     if not gutter.any():
         return seen.astype(np.int64)
     depth = ndimage.distance_transform_edt(filled, sampling=spacing_m)

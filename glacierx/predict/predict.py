@@ -22,6 +22,7 @@ from glacierx.predict.engine import Engine
 from glacierx.predict.model import Model, find_model, load_card, load_model, shipped_models
 from glacierx.predict.normalise import fit_normaliser
 from glacierx.predict.tiling import Strip, Tiler
+from glacierx.scene.geotiff import RowWriter
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import (
     GLACIER,
@@ -32,7 +33,7 @@ from glacierx.scene.prediction import (
     row_bands,
 )
 from glacierx.scene.provenance import versions
-from glacierx.scene.raster import PathLike, RowWriter
+from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 
 Progress = Callable[[int, int, str], None]
@@ -179,12 +180,15 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
             stack.callback(temporary.cleanup)
         final = Path(temporary.name) / "probability.tif" if temporary else Path(path or "")
         with ExitStack() as parts:
-            staging = {
-                kind: parts.enter_context(staged(file, overwrite=overwrite, inputs=scene.paths))
-                for kind, file in (("probability", final), ("mask", mask))
+            part, mask_part = (
+                parts.enter_context(staged(file, overwrite=overwrite, inputs=scene.paths))
                 if file is not None
-            }
-            files = PredictionFiles(**staging, record=make_record(scene, chosen, options))
+                else None
+                for file in (final, mask)
+            )
+            files = PredictionFiles(
+                part or final, mask_part, record=make_record(scene, chosen, options)
+            )
             write_prediction(scene, chosen, files, options, device=device, progress=progress)
         prediction = Prediction(final, aoi=scene.aoi)
         if temporary is not None:

@@ -97,15 +97,16 @@ def areas_km2(polygons: Geometries, crs: CRS) -> Floats:
 
 
 def lengths_m(lines: Geometries, crs: CRS) -> Floats:
-    """Measure lines on the WGS 84 ellipsoid, in metres."""
-    xy, line_of = shapely.get_coordinates(lines, return_index=True)
+    """Measure lines, or all parts of multiple lines, on the WGS 84 ellipsoid, in metres."""
+    parts, line_of = shapely.get_parts(lines, return_index=True)
+    xy, part_of = shapely.get_coordinates(parts, return_index=True)
     total = np.zeros(len(lines))
     if len(xy) < 2:
         return total
     lon, lat = transform_points(xy[:, 0], xy[:, 1], crs, LONLAT)
-    same = line_of[1:] == line_of[:-1]
+    same = part_of[1:] == part_of[:-1]
     steps = GEOD.inv(lon[:-1][same], lat[:-1][same], lon[1:][same], lat[1:][same])[2]
-    np.add.at(total, line_of[1:][same], np.asarray(steps))
+    np.add.at(total, line_of[part_of[1:][same]], np.asarray(steps))
     return total
 
 

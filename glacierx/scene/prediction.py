@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from glacierx.errors import SceneError
+from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.masks import AreaOfInterest
 from glacierx.scene.raster import (
     PathLike,
-    RasterLayout,
-    RowWriter,
     base_name,
     dataset_grid,
     open_dataset,

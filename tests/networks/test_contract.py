@@ -37,7 +37,7 @@ def test_the_table_is_sorted_and_tested():
 def test_an_unknown_name_or_argument_is_named():
     with pytest.raises(ModelError, match=r"No architecture is called 'unet99'\. Known: attention"):
         build("unet99", in_channels=4, classes=1)
-    with pytest.raises(ModelError, match="'deeplabv3plus' cannot be built: .*colour"):
+    with pytest.raises(ModelError, match=r"'deeplabv3plus' cannot be built: .*colour"):
         build("deeplabv3plus", in_channels=4, classes=1, colour="red")
 
 

@@ -42,7 +42,7 @@ def test_ndsi_without_nir_says_what_that_means(make_scene):
 
 def test_ndsi_is_refused_where_units_are_unknown(make_scene):
     path = make_scene(MASK, scales=None)
-    with pytest.raises(SceneError, match="an offset does not cancel in NDSI.*--model otsu"):
+    with pytest.raises(SceneError, match=r"an offset does not cancel in NDSI.*--model otsu"):
         apply(path, "ndsi")
     apply(path, "ndsi", scale=1e-4)
 

@@ -222,7 +222,7 @@ def test_the_minimum_set_counts(make_scene):
         some.check(scene)
     with (
         open_scene(make_scene(mask, roles=("green", "blue"), name="b.tif")) as scene,
-        pytest.raises(MissingBandError, match="'red'|'nir'"),
+        pytest.raises(MissingBandError, match=r"'red'|'nir'"),
     ):
         some.check(scene)
 

@@ -189,7 +189,7 @@ def test_several_classes_become_several_bands(make_scene, tmp_path):
 
 
 def test_a_wider_view_is_averaged_around_the_patch(tmp_path):
-    rows, columns = np.indices((200, 200)).astype("float32")
+    rows, _ = np.indices((200, 200)).astype("float32")
     path = write_tif(
         tmp_path / "s.tif", (rows / 100)[None], utm_grid((200, 200)), descriptions=("green",)
     )

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,7 +53,7 @@ def test_named_lengths_are_covered_once(length):
     spans = cut(length, 1024, 0.9)
     assert spans[0].first == 0
     assert spans[-1].last == length
-    for one, other in zip(spans, spans[1:], strict=False):
+    for one, other in pairwise(spans):
         assert one.last == other.first
     assert len(spans) == {1025: 2, 1200: 2, 1996: 2}.get(length, 1)
 
@@ -104,7 +106,7 @@ def test_named_sizes_come_back_bit_for_bit_at_1024(shape):
 
 
 def box_mean(patches, reach=3):
-    """Sum over a square of 7 x 7 pixels, zero beyond the patch: a network that sees 3 pixels far."""
+    """Sum over squares of 7 x 7 pixels, zero beyond the patch: it sees 3 pixels far."""
     from scipy.ndimage import convolve
 
     kernel = np.ones((2 * reach + 1, 2 * reach + 1))

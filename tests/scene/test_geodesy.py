@@ -77,6 +77,8 @@ def test_lengths_of_several_lines_are_kept_apart():
     one, two = lengths_m(lines, LONLAT)
     assert two == pytest.approx(2 * one, rel=1e-9)
     assert len(lengths_m(as_geometries([]), LONLAT)) == 0
+    apart = shapely.MultiLineString([[(0, 0), (1, 0)], [(50, 0), (51, 0)]])
+    assert lengths_m(as_geometries([apart]), LONLAT)[0] == pytest.approx(2 * one, rel=1e-9)
 
 
 @pytest.mark.parametrize(

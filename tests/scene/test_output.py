@@ -6,6 +6,10 @@ from glacierx.errors import OutputError
 from glacierx.scene.output import check_output, staged
 
 
+def names(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
 def test_a_file_appears_when_it_is_whole(tmp_path):
     path = tmp_path / "out.txt"
     with staged(path) as part:
@@ -13,14 +17,14 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
         assert not path.exists()
         part.write_text("whole")
     assert path.read_text() == "whole"
-    assert os.listdir(tmp_path) == ["out.txt"]
+    assert names(tmp_path) == ["out.txt"]
 
 
 def test_nothing_is_left_of_a_failure(tmp_path):
     with pytest.raises(ValueError, match="stop"), staged(tmp_path / "out.txt") as part:
         part.write_text("half")
         raise ValueError("stop")
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_an_existing_file_survives_a_failure(tmp_path):
@@ -37,7 +41,7 @@ def test_files_beside_it_come_along_and_folders_do_not(tmp_path):
         part.write_text("shp")
         part.with_suffix(".dbf").write_text("dbf")
         (part.parent / "work").mkdir()
-    assert sorted(os.listdir(tmp_path)) == ["out.dbf", "out.shp"]
+    assert names(tmp_path) == ["out.dbf", "out.shp"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ def test_litter_of_a_dead_process_is_cleared(tmp_path):
     alive.mkdir()
     with staged(tmp_path / "out.txt") as part:
         part.write_text("whole")
-    assert sorted(os.listdir(tmp_path)) == [alive.name, "out.txt"]
+    assert names(tmp_path) == [alive.name, "out.txt"]
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):

@@ -6,17 +6,14 @@ from rasterio.enums import Resampling
 from rasterio.shutil import copy
 
 from glacierx.errors import OutputError, SceneError
+from glacierx.scene.geotiff import TILE_PX, RasterLayout, RowWriter, write_raster
 from glacierx.scene.raster import (
-    TILE_PX,
     Raster,
-    RasterLayout,
-    RowWriter,
     base_name,
     overlap_share,
     read_raster,
     resample,
     source_window,
-    write_raster,
 )
 
 

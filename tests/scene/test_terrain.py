@@ -164,7 +164,7 @@ def test_heights_in_feet_are_refused(tmp_path):
     path = write_tif(tmp_path / "a.tif", np.ones((1, 20, 20), "float32"), utm_grid((20, 20)))
     with rasterio.open(path, "r+") as file:
         file.units = ("ft",)
-    with pytest.raises(SceneError, match="heights of a.tif are in ft"):
+    with pytest.raises(SceneError, match=r"heights of a\.tif are in ft"):
         Dem(path)
 
 

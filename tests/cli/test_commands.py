@@ -1,0 +1,357 @@
+"""Every command, run as a user runs it, and its files read again."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import fiona
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from factories import disc, utm_grid, write_tif
+
+import glacierx as gx
+from glacierx.cli.main import COMMANDS, group
+
+MASK = disc((120, 120), (60, 60), 40)
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(group, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.exit_code, result.output, result.exception)
+    if code:
+        # One line of error, no traceback.
+        [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+        assert "Traceback" not in result.output
+        return line
+    return result
+
+
+@pytest.fixture
+def dem(make_dem):
+    grid = utm_grid((120, 120))
+    row, column = np.indices(grid.shape) + 0.5
+    return make_dem(4000 - 4.0 * np.hypot(row - 60, column - 60), grid)
+
+
+@pytest.fixture
+def scene(make_scene):
+    return make_scene(MASK)
+
+
+def test_extract_writes_every_result_and_prints_their_paths(scene, dem, tmp_path):
+    names = {"-o": "o.gpkg", "--probability": "p.tif", "--mask": "m.tif", "--log": "l.json"}
+    flags = [part for flag, name in names.items() for part in (flag, tmp_path / name)]
+    result = run("extract", scene, "--dem", dem, *flags, "--date", "2023-08-15")
+    assert result.stdout.split() == [str(tmp_path / name) for name in names.values()]
+    assert "no network" in result.stderr
+    assert fiona.listlayers(tmp_path / "o.gpkg") == ["glaciers", "complexes", "divides"]
+    glaciers = gx.read_outlines(tmp_path / "o.gpkg")
+    assert set(glaciers["src_date"]) == {"2023-08-15"}
+    assert set(glaciers["divided"]) == {1}
+    assert np.array_equal(gx.read_raster(tmp_path / "m.tif").values[0] == 1, MASK)
+    log = json.loads((tmp_path / "l.json").read_text())
+    assert log["record"] == gx.read_record(tmp_path / "o.gpkg")
+    assert str(scene) in log["inputs"]
+    assert str(dem) in log["inputs"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        ["scene.tif", "dem.tif", *names.values()]
+    )
+
+
+def test_the_library_does_the_same_as_the_command(scene, dem, tmp_path):
+    run("extract", scene, "--dem", dem, "-o", tmp_path / "cli.gpkg")
+    with gx.open_scene(scene, dem=dem) as opened:
+        gx.write_outlines(gx.extract(opened), tmp_path / "library.gpkg")
+    assert (tmp_path / "cli.gpkg").read_bytes() == (tmp_path / "library.gpkg").read_bytes()
+
+
+def test_the_steps_do_the_same_as_the_whole(scene, dem, tmp_path):
+    whole, steps = tmp_path / "whole.gpkg", tmp_path / "steps.gpkg"
+    run("extract", scene, "--dem", dem, "-o", whole, "--probability", tmp_path / "p.tif")
+    run("predict", scene, "-o", tmp_path / "q.tif", "--mask", tmp_path / "m.tif")
+    assert (tmp_path / "p.tif").read_bytes() == (tmp_path / "q.tif").read_bytes()
+    run("outline", tmp_path / "q.tif", "-o", tmp_path / "c.gpkg")
+    assert fiona.listlayers(tmp_path / "c.gpkg") == ["complexes"]
+    run(
+        "divide",
+        tmp_path / "c.gpkg",
+        "--dem",
+        dem,
+        "--probability",
+        tmp_path / "q.tif",
+        "-o",
+        steps,
+    )
+    one, other = gx.read_outlines(whole), gx.read_outlines(steps)
+    assert all(a.equals_exact(b, 0) for a, b in zip(one.geometry, other.geometry, strict=True))
+    assert one.rows() == other.rows()
+    assert gx.read_record(whole) == gx.read_record(steps)
+    run("outline", tmp_path / "m.tif", "-o", tmp_path / "from_mask.gpkg")
+    assert len(gx.read_outlines(tmp_path / "from_mask.gpkg")) == 1
+
+
+def test_a_scene_without_ice_ends_well(make_scene, tmp_path):
+    path = make_scene(np.zeros((60, 60), bool))
+    result = run("extract", path, "-o", tmp_path / "o.gpkg")
+    assert "No ice found" in result.stderr
+    assert len(gx.read_outlines(tmp_path / "o.gpkg")) == 0
+
+
+def test_quiet_says_nothing_and_verbose_says_more(scene, tmp_path):
+    quiet = run("extract", scene, "-o", tmp_path / "a.gpkg", "-q")
+    assert quiet.stderr == ""
+    assert quiet.stdout == f"{tmp_path / 'a.gpkg'}\n"
+    plain = run("extract", scene, "-o", tmp_path / "b.gpkg")
+    assert plain.stderr.count("Warning: ") == 2
+    assert "glaciers in" in plain.stderr
+
+
+def test_a_config_file_sets_options_and_flags_win(scene, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text('date = "2020-01-01"\n[outline]\nmin-area-km2 = 5.0\nsmooth_px = 0\n')
+    run("extract", scene, "-o", tmp_path / "a.gpkg", "--config", config)
+    record = gx.read_record(tmp_path / "a.gpkg", "complexes")
+    assert record["options"]["outline"]["min_area_km2"] == 5.0
+    assert record["scene"]["src_date"] == "2020-01-01"
+    assert len(gx.read_outlines(tmp_path / "a.gpkg")) == 0
+    run("extract", scene, "-o", tmp_path / "b.gpkg", "--config", config, "--min-area-km2", "0.1")
+    assert len(gx.read_outlines(tmp_path / "b.gpkg")) == 1
+    config.write_text("colour = 1\n")
+    line = run("extract", scene, "-o", tmp_path / "c.gpkg", "--config", config, code=2)
+    assert "sets colour, which extract does not have" in line
+    config.write_text("not toml")
+    assert "is not TOML" in run(
+        "extract", scene, "-o", tmp_path / "c.gpkg", "--config", config, code=2
+    )
+
+
+def test_a_run_records_options_can_be_fed_back(scene, dem, tmp_path):
+    run("extract", scene, "--dem", dem, "-o", tmp_path / "a.gpkg", "--divides", "kienholz2013",
+        "--min-area-km2", "0.2")  # fmt: skip
+    options = gx.read_record(tmp_path / "a.gpkg")["options"]
+    lines = [
+        f"{key} = {json.dumps(value)}"
+        for section in options.values()
+        for key, value in section.items()
+        if value is not None
+    ]
+    (tmp_path / "again.toml").write_text("\n".join(lines))
+    run(
+        "extract",
+        scene,
+        "--dem",
+        dem,
+        "-o",
+        tmp_path / "b.gpkg",
+        "--config",
+        tmp_path / "again.toml",
+    )
+    assert gx.read_record(tmp_path / "b.gpkg")["options"] == options
+
+
+def test_presets_of_divides_are_defaults(scene, dem, tmp_path):
+    run("extract", scene, "--dem", dem, "-o", tmp_path / "a.gpkg", "--divides", "kienholz2013",
+        "--radius-max-m", "1400")  # fmt: skip
+    options = gx.read_record(tmp_path / "a.gpkg")["options"]["divide"]
+    assert (options["radius_factor"], options["burn_slope"]) == (0.3575, 0)
+    assert options["radius_max_m"] == 1400
+
+
+def test_divides_can_be_copied_from_a_file(scene, tmp_path):
+    run("extract", scene, "-o", tmp_path / "old.gpkg")
+    run("extract", scene, "-o", tmp_path / "new.gpkg", "--divides", tmp_path / "old.gpkg")
+    new, old = gx.read_outlines(tmp_path / "new.gpkg"), gx.read_outlines(tmp_path / "old.gpkg")
+    assert new["ref_id"].tolist() == old["glac_id"].tolist()
+    line = run("extract", scene, "-o", tmp_path / "x.gpkg", "--divides", "fast", code=4)
+    assert "The vector file fast does not exist" in line
+
+
+def test_models_are_listed_and_shown(tmp_path):
+    listed = run("models", "list").stdout
+    for name in ("ndsi", "otsu", "attention_deeplabv3plus"):
+        assert name in listed
+    assert json.loads(run("models", "show", "ndsi").stdout)["kind"] == "pixel method"
+    card = gx.Card("mine", "deeplabv3plus", (gx.Slot("green"),), arguments={"depth": 18})
+    path = gx.save_model(gx.build_model(card), tmp_path / "mine.safetensors")
+    assert json.loads(run("models", "show", path).stdout)["name"] == "mine"
+
+
+def test_a_network_runs_from_the_command_line(scene, tmp_path):
+    card = gx.Card(
+        "mine", "deeplabv3plus", (gx.Slot("green"), gx.Slot("nir")), patch_px=64,
+        arguments={"depth": 18, "widths": [4, 4, 4, 4, 8], "pyramid_width": 4}, tta="chu6",
+    )  # fmt: skip
+    model = gx.save_model(gx.build_model(card), tmp_path / "mine.safetensors")
+    run("predict", scene, "-o", tmp_path / "p.tif", "--model", model, "--device", "cpu")
+    run("extract", scene, "-o", tmp_path / "o.gpkg", "--model", model, "--tta", "none")
+    record = gx.read_record(tmp_path / "o.gpkg", "complexes")
+    assert record["model"]["name"] == "mine"
+    assert "torch" in record["versions"]
+    assert record["options"]["predict"]["tta"] == "none"
+
+
+def test_simulate_and_demo(tmp_path):
+    made = run("simulate", "--size", "256", "--gsd", "30", "--seed", "2", "-o", tmp_path / "made")
+    assert [name.split("/")[-1] for name in made.stdout.split()] == [
+        "scene.tif",
+        "dem.tif",
+        "outlines.gpkg",
+    ]
+    result = run("demo", "--out", tmp_path / "out", "--size", "256")
+    assert (tmp_path / "out" / "outlines.gpkg").exists()
+    assert (tmp_path / "out" / "outlines.png").exists()
+    [iou] = re.findall(r"IoU of (0\.\d+)", result.stderr)
+    assert float(iou) > 0.6
+    assert "No network was used" in result.stderr
+    run("demo", "--out", tmp_path / "out", "--size", "256", code=5)
+
+
+@pytest.fixture
+def bad(tmp_path, make_scene, make_dem):
+    """Files that are wrong in one way each."""
+    grid = utm_grid((40, 40))
+    values = np.ones((1, 40, 40), "uint16")
+    far = utm_grid((40, 40), corner=(700_000, 5_200_000))
+    write_tif(tmp_path / "no_crs.tif", values, grid, crs=None, descriptions=("green",))
+    (tmp_path / "empty.tif").touch()
+    (tmp_path / "text.tif").write_text("text")
+    (tmp_path / "model.pth").write_bytes(b"PK\x03\x04")
+    make_dem(np.ones((40, 40)), far, name="far.tif")
+    make_dem(np.ones((40, 40)), utm_grid((40, 40), 200), name="coarse.tif")
+    make_scene(MASK, roles=("green", "nir"), scales=None, name="two.tif")
+    write_tif(tmp_path / "bare.tif", np.ones((4, 40, 40), "uint16"), grid)
+    (tmp_path / "existing.gpkg").write_text("precious")
+    return tmp_path
+
+
+CASES = [
+    (["extract", "none.tif", "-o", "o.gpkg"], 4, "The scene none.tif does not exist"),
+    (["extract", "empty.tif", "-o", "o.gpkg"], 4, "is empty"),
+    (["extract", "text.tif", "-o", "o.gpkg"], 4, "cannot be read as a raster"),
+    (["extract", "no_crs.tif", "-o", "o.gpkg"], 4, "has no CRS"),
+    (["extract", "bare.tif", "-o", "o.gpkg"], 4, "Name them with their numbers"),
+    (["extract", "scene.tif", "-o", "existing.gpkg"], 5, "exists already. Use --overwrite"),
+    (["extract", "scene.tif", "-o", "no/o.gpkg"], 5, "folder no does not exist"),
+    (["extract", "scene.tif", "-o", "o.kml"], 5, "outlines are written as .gpkg"),
+    (["extract", "scene.tif", "-o", "scene.tif"], 5, "outlines are written as"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--probability", "scene.tif", "--overwrite"], 5,
+     "scene.tif is an input"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--dem", "far.tif"], 4, "does not overlap"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--dem", "coarse.tif"], 4, "--force-dem"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--dem", "none.tif"], 4, "The DEM none.tif does not"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--model", "model.pth"], 6, "is a pickle"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--model", "nonsense"], 6, "no model of that name"),
+    (["extract", "two.tif", "-o", "o.gpkg", "--model", "ndsi"], 4, "no 'swir1' band"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--sensor", "modis"], 2, "'modis' is not known"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--threshold", "7"], 2, "--threshold is 7"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--bands", "green=1,nir=x.tif"], 4, "x.tif does not"),
+    (["extract", "-o", "o.gpkg"], 2, "There is no scene"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--device", "tpu"], 2, "--device 'tpu'"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--aoi", "none.gpkg"], 4, "does not exist"),
+    (["predict", "two.tif", "-o", "existing.gpkg"], 5, "exists already"),
+    (["outline", "text.tif", "-o", "o.gpkg"], 4, "cannot be read as a raster"),
+    (["outline", "bare.tif", "-o", "o.gpkg"], 4, "4 bands"),
+    (["divide", "existing.gpkg", "-o", "o.gpkg"], 4, "cannot be read as a vector layer"),
+    (["models", "show", "text.tif"], 6, "is not a safetensors file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), CASES, ids=[case[2] for case in CASES])
+def test_bad_input_is_one_line_and_leaves_nothing(
+    bad, scene, monkeypatch, arguments, code, message
+):
+    monkeypatch.chdir(bad)
+    before = {file.name: file.read_bytes() for file in bad.iterdir()}
+    extra = []
+    if "tpu" in arguments:  # a pixel method needs no device
+        card = gx.Card("m", "deeplabv3plus", (gx.Slot("green"),), arguments={"depth": 18})
+        extra = ["--model", str(gx.save_model(gx.build_model(card), bad / "m.safetensors"))]
+        before["m.safetensors"] = (bad / "m.safetensors").read_bytes()
+    assert message in run(*arguments, *extra, code=code)
+    assert {file.name: file.read_bytes() for file in bad.iterdir()} == before
+
+
+def test_a_truncated_scene_leaves_nothing(make_scene, tmp_path):
+    from rasterio.shutil import copy
+
+    mask = np.random.default_rng(0).random((600, 600)) > 0.5
+    copy(str(make_scene(mask)), str(tmp_path / "cog.tif"), driver="COG")
+    (tmp_path / "scene.tif").unlink()
+    data = (tmp_path / "cog.tif").read_bytes()
+    (tmp_path / "cog.tif").write_bytes(data[: len(data) * 2 // 3])
+    line = run("extract", tmp_path / "cog.tif", "-o", tmp_path / "o.gpkg", code=4)
+    assert "damaged or cut short" in line
+    assert [file.name for file in tmp_path.iterdir()] == ["cog.tif"]
+
+
+def test_memory_that_runs_out_ends_with_advice(scene, tmp_path, monkeypatch):
+    def fail(*arguments, **keywords):
+        raise MemoryError
+
+    monkeypatch.setattr(sys.modules["glacierx.extract"], "extract", fail)
+    line = run("extract", scene, "-o", tmp_path / "o.gpkg", code=7)
+    assert "smaller --patch-px" in line
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    result = CliRunner().invoke(group, ["extract", "none.tif", "-o", "o.gpkg", "--debug"])
+    assert isinstance(result.exception, gx.SceneError)
+
+
+def test_usage_errors_name_the_option(scene):
+    result = CliRunner().invoke(group, ["extract", str(scene)])
+    assert result.exit_code == 2
+    assert "Missing option '-o'" in result.stderr
+    result = CliRunner().invoke(group, ["extract", str(scene), "-o", "o.gpkg", "--tta", "all"])
+    assert result.exit_code == 2
+    assert "'none', 'chu6', 'd4'" in result.stderr
+
+
+def test_versions_are_shown():
+    assert gx.__version__ in run("--version").stdout
+    shown = run("--show-versions").stdout
+    for name in ("glacierx", "gdal", "geos", "proj", "torch"):
+        assert name in shown
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", run("--gdal-version").stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_ends_with_an_example(command):
+    text = run(command, "--help").stdout
+    assert f"glacierx {command}" in text
+    assert "Example:" in text
+
+
+def processes(*arguments, folder):
+    return subprocess.Popen(
+        [sys.executable, "-m", "glacierx", *map(str, arguments)],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_progress_is_silent_unless_on_a_terminal(scene, tmp_path):
+    with processes("extract", scene, "-o", "o.gpkg", folder=tmp_path) as process:
+        out, err = process.communicate(timeout=120)
+    assert out == "o.gpkg\n"
+    assert "%" not in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_and_leaves_nothing(make_scene, tmp_path, number, code):
+    card = gx.Card("slow", "deeplabv3plus", (gx.Slot("green"),), patch_px=512, tta="d4")
+    model = gx.save_model(gx.build_model(card), tmp_path / "slow.safetensors")
+    scene = make_scene(disc((2000, 2000), (1000, 1000), 900))
+    arguments = ("extract", scene, "-o", "o.gpkg", "--model", model, "--probability", "p.tif")
+    with processes(*arguments, folder=tmp_path) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".p.tif.*.part/*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == code
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["scene.tif", "slow.safetensors"]

@@ -1,0 +1,181 @@
+"""README, CONTRIBUTING and examples say what is so: their commands run, their tables agree."""
+
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import glacierx as gx
+from glacierx.cli.main import COMMANDS, group
+from glacierx.options import DivideOptions, OutlineOptions, PredictOptions, SimulateOptions
+from glacierx.outlines.attributes import GLACIERS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+GROUPS = (PredictOptions, OutlineOptions, DivideOptions, SimulateOptions)
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+
+
+def commands():
+    lines = "".join(blocks("sh")).splitlines()
+    return [line for line in lines if line.startswith("glacierx ")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("readme")
+
+
+def test_the_commands_of_the_readme_run_in_order(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert len(commands()) >= 8
+    for line in commands():
+        result = CliRunner().invoke(group, shlex.split(line)[1:])
+        assert result.exit_code == 0, (line, result.output)
+        for path in result.stdout.split():
+            assert Path(path).exists(), (line, path)
+
+
+def test_the_python_of_the_readme_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    if not (folder / "made").exists():
+        gx.simulate(folder / "made", SimulateOptions(size=256, gsd=30))
+    for code in blocks("python"):
+        exec(compile(code, "README.md", "exec"), {})
+    assert len(gx.read_outlines("from_python.gpkg")) > 0
+    assert gx.load_model("untrained.safetensors").name == "mine"
+
+
+def test_the_set_up_is_what_ci_runs():
+    setup, test = (block.strip() for block in blocks("sh")[:2])
+    ci = (ROOT / ".ci" / "run").read_text()
+    install = setup.split(" && .venv/bin/glacierx")[0]
+    assert install in ci
+    assert "glacierx demo --out" in setup
+    assert "glacierx demo --out" in ci
+    assert ci.strip().endswith(test)
+
+
+def test_every_command_and_exit_code_is_in_the_readme():
+    from glacierx import errors
+
+    for name in COMMANDS:
+        assert f"| `glacierx {name}` |" in README
+    codes = {value.exit_code for value in vars(errors).values() if hasattr(value, "exit_code")} | {
+        errors.OUT_OF_MEMORY,
+        errors.INTERRUPTED,
+        errors.TERMINATED,
+    }
+    line = README.split("Exit codes:")[1].split("\n\n")[0]
+    assert codes <= {int(number) for number in re.findall(r"\b\d+\b", line)}
+
+
+def test_the_table_of_options_is_that_of_the_code():
+    table = {
+        row[0]: row[1:]
+        for row in re.findall(r"^\| `(--[a-z0-9-]+)` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    }
+    declared = [field for group in GROUPS for field in fields(group)]
+    assert list(table) == ["--" + field.name.replace("_", "-") for field in declared]
+    for field in declared:
+        default, text = table["--" + field.name.replace("_", "-")]
+        expected = str(field.default)
+        if field.default is None:
+            expected = "the model's"
+        elif isinstance(field.default, bool):
+            expected = "on" if field.default else "off"
+        assert default == expected, field.name
+        assert text == re.sub(r" \[default: .*?\]", "", field.metadata["help"])
+
+
+def test_every_flag_of_the_readme_exists():
+    known = set()
+    for name in COMMANDS:
+        command = group.get_command(None, name)
+        for parameter in getattr(command, "params", []):
+            known |= {*parameter.opts, *parameter.secondary_opts}
+    known |= {flag for parameter in group.params for flag in parameter.opts}
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", README))
+    assert used <= known
+
+
+def test_every_sensor_and_architecture_is_in_the_readme():
+    for name in gx.SENSORS:
+        assert f"`{name}`" in README
+    for name in gx.ARCHITECTURES:
+        assert f"| `{name}` |" in README
+
+
+def test_every_column_is_explained_in_contributing_or_the_schema():
+    assert all(column.text for column in GLACIERS)
+
+
+def test_the_layers_of_contributing_are_those_of_the_test():
+    import importlib.util
+
+    specification = importlib.util.spec_from_file_location("layers", ROOT / "tests/test_layers.py")
+    layers = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(layers)
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", CONTRIBUTING, re.MULTILINE)
+    for number, rooms in enumerate(layers.LAYERS):
+        [shown] = [text for index, text in rows if int(index) == number]
+        for name in rooms:
+            assert f"`{name}`" in shown, (number, name)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_an_example_runs_and_is_short(path):
+    assert len(path.read_text().splitlines()) <= 40
+    subprocess.run(
+        [sys.executable, "-W", "ignore", path], check=True, capture_output=True, timeout=120
+    )
+
+
+def test_the_benchmark_runs_on_a_made_case(tmp_path):
+    import numpy as np
+    from factories import utm_grid, write_tif
+
+    case = tmp_path / "made"
+    case.mkdir()
+    grid = utm_grid((90, 190), 30)
+    row, column = np.indices((90, 190)) + 0.5
+    heights = 3000 - 6.0 * np.abs(column - 95) + 0.27 * (row - 45) ** 2
+    truth = np.zeros((90, 190), "int32")
+    truth[15:75, 10:95], truth[15:75, 95:180] = 1, 2
+    write_tif(case / "dem.tif", heights[None].astype("float32"), grid)
+    write_tif(case / "complex_mask.tif", (truth > 0)[None].astype("uint8"), grid)
+    write_tif(case / "truth_labels.tif", truth[None], grid, nodata=0)
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "divides.py", tmp_path],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["made", "no"],
+        ["made", "flowsheds"],
+        ["made", "kienholz2013"],
+    ]
+    assert lines[2].split()[2:6] == ["2", "2", "1.000", "1.000"]
+    nothing = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "divides.py", tmp_path / "none"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert nothing.returncode == 1
+    assert "There are no cases" in nothing.stderr
+
+
+def test_nothing_speaks_of_a_machine():
+    for path in ROOT.rglob("*"):
+        if path.suffix in {".py", ".md", ".toml", ".sh"} and ".venv" not in path.parts:
+            text = path.read_text()
+            assert "/work/" not in text or path.name == "test_docs.py", path
+            assert "/tmp/" not in text or path.name == "test_docs.py", path
