@@ -29,6 +29,14 @@ def scene_options(function: Decorated) -> Decorated:
     return collect
 
 
+aoi_option = click.option(
+    "--aoi", type=click.Path(path_type=Path), metavar="FILE", help="Vector file of the region."
+)
+
+aoi_buffer_option = click.option(
+    "--aoi-buffer-m", type=float, default=0.0, metavar="NUM", help="Widen it by so many metres."
+)
+
 _FLAGS = (
     click.argument("path", metavar="[SCENE]", required=False),
     click.option(
@@ -51,12 +59,8 @@ _FLAGS = (
         metavar="FILE[:BAND][=VALUES]",
         help="Quality mask of pixels to leave out; VALUES as 3,8-10 or bit3,bit4.",
     ),
-    click.option(
-        "--aoi", type=click.Path(path_type=Path), metavar="FILE", help="Vector file of the region."
-    ),
-    click.option(
-        "--aoi-buffer-m", type=float, default=0.0, metavar="NUM", help="Widen it by so many metres."
-    ),
+    aoi_option,
+    aoi_buffer_option,
     click.option("--date", metavar="DATE", help="Date of the scene, 2023-08-15."),
 )
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import click
 
 from glacierx.cli._options import Command, options_for, progress
-from glacierx.cli._scene import file_option, output_option, overwrite_option
+from glacierx.cli._scene import aoi_buffer_option, aoi_option, output_option, overwrite_option
 from glacierx.options import OutlineOptions
 
 
 @click.command("outline", cls=Command)
 @click.argument("raster", metavar="RASTER")
 @output_option("Where glacier complexes go: .gpkg, .shp or .geojson.")
-@file_option("--aoi", "Vector file of the region that was mapped.")
-@click.option("--aoi-buffer-m", type=float, default=0.0, metavar="NUM", help="Widen it by metres.")
+@aoi_option
+@aoi_buffer_option
 @overwrite_option
 @options_for(OutlineOptions, "options")
 def command(

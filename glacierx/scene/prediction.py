@@ -3,8 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from rasterio.windows import Window
 
 from glacierx.errors import SceneError
 from glacierx.scene.geotiff import RasterLayout, RowWriter
+from glacierx.scene.handle import Handle
 from glacierx.scene.masks import AreaOfInterest
 from glacierx.scene.raster import (
     PathLike,
@@ -70,7 +70,7 @@ def mask_layout(tags: Mapping[str, str]) -> RasterLayout:
     )
 
 
-class Prediction:
+class Prediction(Handle):
     """A probability map of glacier, in the steps that are written to its file.
 
     Attributes:
@@ -153,17 +153,6 @@ class Prediction:
         self._file.close()
         if self._temporary is not None:
             self._temporary.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_prediction(

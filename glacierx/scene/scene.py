@@ -4,8 +4,7 @@ import datetime
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from glacierx.scene.bandfile import BandFile, Nodata, RadiometryChoice, parse_no
 from glacierx.scene.bands import BandChoice, find_bands
 from glacierx.scene.geodesy import LONLAT, transform_geometries
 from glacierx.scene.grid import Grid
+from glacierx.scene.handle import Handle
 from glacierx.scene.masks import AreaOfInterest, QualityMask
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike, Raster, base_name
@@ -31,7 +31,7 @@ DATE_TAGS = (
 )  # fmt: skip
 
 
-class Scene:
+class Scene(Handle):
     """One acquisition by one sensor: bands by role on one grid.
 
     Made by `open_scene`; close it, or use it in a ``with`` statement.
@@ -161,17 +161,6 @@ class Scene:
     def close(self) -> None:
         """Close every file."""
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line

@@ -1,8 +1,7 @@
 """A DEM onto a Grid; slope and aspect."""
 
 import warnings
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -17,6 +16,7 @@ from glacierx.errors import GlacierxWarning, GridError, SceneError
 from glacierx.scene.bands import role_in_text
 from glacierx.scene.geodesy import LONLAT, transform_geometries, transform_points
 from glacierx.scene.grid import Grid
+from glacierx.scene.handle import Handle
 from glacierx.scene.raster import (
     PathLike,
     Raster,
@@ -35,7 +35,7 @@ LOWEST_M, HIGHEST_M = -500.0, 9000.0
 LARGEST_VOID_KM2 = 0.25
 
 
-class Dem:
+class Dem(Handle):
     """Heights in metres, read onto any grid.
 
     Attributes:
@@ -164,17 +164,6 @@ class Dem:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _place(grid: Grid) -> str:

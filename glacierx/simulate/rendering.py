@@ -16,9 +16,9 @@ Mask = NDArray[np.bool_]
 
 ROLES = ("blue", "green", "red", "nir", "swir1", "swir2")
 
-# Reflectance of broad bands at 0.49, 0.56, 0.66, 0.84, 1.6 and 2.2 micrometres, rounded: snow,
-# firn and ice after the curves that ESA's Eduspace shows (Zeng et al. 1984); minerals, plants and
-# water as in the USGS spectral library version 7 (Kokaly et al. 2017), by eye.
+# Reflectance of broad bands at 0.49, 0.56, 0.66, 0.84, 1.6 and 2.2 micrometres. Typical values of
+# our choice, not a library's measurements: what must hold is that snow, firn and ice are bright
+# in the visible and dark at 1.6 micrometres, and that debris looks like the rock around it.
 SPECTRA = {
     "snow": (0.90, 0.90, 0.88, 0.80, 0.10, 0.07),
     "firn": (0.66, 0.66, 0.63, 0.52, 0.06, 0.04),
