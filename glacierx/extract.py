@@ -25,6 +25,7 @@ from glacierx.predict.predict import (
     make_record,
     write_prediction,
 )
+from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.provenance import fingerprint
@@ -89,6 +90,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         ...     extraction = extract(scene)
         >>> write_outlines(extraction, "outlines.gpkg")
     """
+    check_rasters((probability, mask), overwrite=overwrite, inputs=[*scene.paths, divides])
     if scene.dem is not None and divides is None:
         check_dem(scene.dem, options.divide)
     inventory = None
@@ -99,9 +101,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
         kept, masked = (
-            stack.enter_context(staged(path, overwrite=overwrite, inputs=scene.paths))
-            if path is not None
-            else None
+            stack.enter_context(staged(path, overwrite=overwrite)) if path is not None else None
             for path in (probability, mask)
         )
         files = PredictionFiles(

@@ -46,7 +46,8 @@ def command(
     from glacierx.scene.terrain import Dem
 
     check_format(output)
-    check_output(output, overwrite=overwrite)
+    inputs = [complexes, dem, divides, probability]
+    check_output(output, overwrite=overwrite, inputs=inputs)
     outlines, record = read_complexes(complexes, layer)
     with ExitStack() as stack:
         heights = stack.enter_context(Dem(dem, dem_band)) if dem else None
@@ -62,5 +63,5 @@ def command(
         )
         record = with_divide(record, options, heights, divides)
     layers = {"glaciers": division.glaciers, "divides": division.divides}
-    write_layers(output, layers, record, overwrite=overwrite, inputs=[complexes])
+    write_layers(output, layers, record, overwrite=overwrite, inputs=inputs)
     click.echo(output)

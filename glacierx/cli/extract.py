@@ -58,21 +58,22 @@ def command(
     from glacierx.extract import extract, layers_of
     from glacierx.outlines.geopackage import check_format, save_layers
     from glacierx.record import RunLog
-    from glacierx.scene.output import check_output, staged
+    from glacierx.scene.geotiff import check_rasters
+    from glacierx.scene.output import check_outputs, staged
     from glacierx.scene.scene import open_scene
 
     driver = check_format(output)
     rasters = {kind: path for kind in ("probability", "mask") if (path := arguments.pop(kind))}
     paths = [output, *rasters.values()]
-    for path in [*paths, *filter(None, [log])]:
-        check_output(path, overwrite=overwrite)
+    check_rasters(list(rasters.values()), overwrite=overwrite)
+    check_outputs([*paths, log], overwrite=overwrite)
     run = RunLog()
     with ExitStack() as stack:
         opened = stack.enter_context(open_scene(**scene, dem=dem, dem_band=dem_band))
-        parts = [
-            stack.enter_context(staged(path, overwrite=overwrite, inputs=opened.paths))
-            for path in paths
-        ]
+        inputs = [*opened.paths, *filter(None, [arguments["divides"]])]
+        read = [*inputs, arguments["model"]]
+        check_outputs([*paths, log], overwrite=overwrite, inputs=read)
+        parts = [stack.enter_context(staged(path, overwrite=overwrite)) for path in paths]
         result = extract(
             opened,
             options=ExtractOptions(predicting, outlining, dividing),
@@ -81,7 +82,6 @@ def command(
             **arguments | dict(zip(rasters, parts[1:], strict=True)),
         )
         save_layers(parts[0], layers_of(result), result.record, driver)
-        inputs = [*opened.paths, *filter(None, (dem, arguments["divides"]))]
     if log:
         run.write(log, result.record, inputs, paths, overwrite=overwrite)
     complexes = len(set(result.complexes["complex_id"].tolist()))

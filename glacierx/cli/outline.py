@@ -36,9 +36,10 @@ def command(
     from glacierx.scene.prediction import open_prediction
 
     check_format(output)
-    check_output(output, overwrite=overwrite)
+    inputs = [raster, aoi]
+    check_output(output, overwrite=overwrite, inputs=inputs)
     with open_prediction(raster, aoi=aoi, aoi_buffer_m=aoi_buffer_m) as prediction:
         complexes = outline(prediction, options, progress=progress())
         record = with_outline(prediction.record, options)
-    write_layers(output, {"complexes": complexes}, record, overwrite=overwrite, inputs=[raster])
+    write_layers(output, {"complexes": complexes}, record, overwrite=overwrite, inputs=inputs)
     click.echo(output)

@@ -35,11 +35,10 @@ def command(
         glacierx predict scene.tif -o prob.tif
     """
     from glacierx.predict.predict import predict
-    from glacierx.scene.output import check_output
+    from glacierx.scene.geotiff import check_rasters
     from glacierx.scene.scene import open_scene
 
-    for path in filter(None, (output, mask)):
-        check_output(path, overwrite=overwrite)
+    check_rasters((output, mask), overwrite=overwrite)
     with (
         open_scene(**scene) as opened,
         predict(

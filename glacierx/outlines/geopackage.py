@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from glacierx.errors import OutlineError, OutputError
 from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geodesy import LONLAT, transform_geometries
-from glacierx.scene.output import staged
+from glacierx.scene.output import Files, staged
 from glacierx.scene.raster import PathLike, base_name, gdal_reason
 from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
 
@@ -54,7 +54,7 @@ def write_layers(
     record: Mapping[str, Any],
     *,
     overwrite: bool = False,
-    inputs: Sequence[PathLike] = (),
+    inputs: Files = (),
 ) -> Path:
     """Write layers into one file, whole or not at all.
 

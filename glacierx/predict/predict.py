@@ -22,7 +22,7 @@ from glacierx.predict.engine import Engine
 from glacierx.predict.model import Model, find_model, load_card, load_model, shipped_models
 from glacierx.predict.normalise import fit_normaliser
 from glacierx.predict.tiling import Strip, Tiler
-from glacierx.scene.geotiff import RowWriter
+from glacierx.scene.geotiff import RowWriter, check_rasters
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import (
     GLACIER,
@@ -172,6 +172,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         >>> with open_scene("scene.tif") as scene, predict(scene, path="prob.tif") as prediction:
         ...     prediction.grid.describe()
     """
+    check_rasters((path, mask), overwrite=overwrite, inputs=scene.paths)
     chosen = choose_model(model, scene)
     with ExitStack() as stack:
         temporary = None
@@ -181,9 +182,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         final = Path(temporary.name) / "probability.tif" if temporary else Path(path or "")
         with ExitStack() as parts:
             part, mask_part = (
-                parts.enter_context(staged(file, overwrite=overwrite, inputs=scene.paths))
-                if file is not None
-                else None
+                parts.enter_context(staged(file, overwrite=overwrite)) if file is not None else None
                 for file in (final, mask)
             )
             files = PredictionFiles(

@@ -14,10 +14,26 @@ from rasterio.windows import Window
 
 from glacierx.errors import OutputError
 from glacierx.scene.grid import Grid
-from glacierx.scene.output import staged
+from glacierx.scene.output import RASTERS, Files, check_outputs, staged
 from glacierx.scene.raster import PathLike, Raster, base_name, gdal_reason
 
 TILE_PX = 256
+
+
+def check_rasters(paths: Files, *, overwrite: bool = False, inputs: Files = ()) -> None:
+    """Refuse names of results that are not those of GeoTIFFs, or that `check_outputs` refuses.
+
+    Raises:
+        OutputError: A file cannot be written under that name.
+    """
+    for path in (path for path in paths if path):
+        suffix = Path(path).suffix.lower()
+        if suffix not in RASTERS:
+            raise OutputError(
+                f"{path} ends in {suffix or 'nothing'}; rasters are written as "
+                f"{', '.join(RASTERS)}. Give one of these."
+            )
+    check_outputs(paths, overwrite=overwrite, inputs=inputs)
 
 
 def write_raster(
@@ -31,6 +47,7 @@ def write_raster(
         nodata: Value put where the raster is not valid, and noted in the file.
         overwrite: Replace an existing file.
     """
+    check_rasters([path], overwrite=overwrite)
     values = raster.values
     if nodata is not None:
         values = np.where(raster.valid, values, np.asarray(nodata, values.dtype))

@@ -153,12 +153,14 @@ class AreaOfInterest:
     """The region of a scene that is mapped.
 
     Attributes:
+        path: The vector file.
         polygon: The region in the scene's CRS, within its footprint.
     """
 
     def __init__(self, path: PathLike, buffer_m: float, grid: Grid) -> None:
         if buffer_m < 0:
             raise OptionError(f"--aoi-buffer-m is {buffer_m:g}. It takes a number from 0.")
+        self.path = str(path)
         layer = read_layer(path, prefer=("glaciers",))
         metric = metric_crs(grid.crs, grid.bounds)
         shapes = layer.geometry[shapely.get_dimensions(layer.geometry) == 2]

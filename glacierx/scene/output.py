@@ -8,11 +8,14 @@ from pathlib import Path
 
 from glacierx.errors import OutputError
 
+RASTERS = (".tif", ".tiff")
+
+Files = Sequence[str | Path | None]
+"""Paths, of which some may not have been given."""
+
 
 @contextmanager
-def staged(
-    path: str | Path, *, overwrite: bool = False, inputs: Sequence[str | Path] = ()
-) -> Iterator[Path]:
+def staged(path: str | Path, *, overwrite: bool = False, inputs: Files = ()) -> Iterator[Path]:
     """Give a temporary path to write to; rename it to *path* when the block ends well.
 
     The temporary path lies in a hidden folder beside *path*, so that files a format adds of its
@@ -47,23 +50,57 @@ def staged(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_output(
-    path: str | Path, *, overwrite: bool = False, inputs: Sequence[str | Path] = ()
-) -> None:
+def check_output(path: str | Path, *, overwrite: bool = False, inputs: Files = ()) -> None:
     """Refuse a result that could not be written, before any work is done.
 
     Raises:
-        OutputError: The file exists, is an input, or has no folder.
+        OutputError: The file exists, is an input or no ordinary file, or has no folder.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder. Give the name of a file.")
-    if any(_same(path, given) for given in inputs):
-        raise OutputError(f"{path} is an input. Give another name for the result.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already. Use --overwrite to replace it.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is no ordinary file. Give the name of a file.")
+    taken = [file for file in (path, *_companions(path)) if os.path.lexists(file)]
+    for file in taken:
+        if any(_same(file, given) for given in filter(None, inputs)):
+            raise OutputError(f"{file} is an input. Give another name for the result.")
+    if taken and not overwrite:
+        raise OutputError(f"{taken[0]} exists already. Use --overwrite to replace it.")
+
+
+def check_outputs(
+    paths: Files,
+    *,
+    overwrite: bool = False,
+    inputs: Files = (),
+) -> None:
+    """Check several results as `check_output` does, and that no two are one file.
+
+    Raises:
+        OutputError: One cannot be written, or two are the same.
+    """
+    seen: set[Path] = set()
+    for path in (path for path in paths if path):
+        check_output(path, overwrite=overwrite, inputs=inputs)
+        whole = Path(path).resolve()
+        if whole in seen:
+            raise OutputError(f"{path} is asked for twice. Give each result a name of its own.")
+        seen.add(whole)
+
+
+def _companions(path: Path) -> list[Path]:
+    """Name the files that readers take together with a result, whoever wrote them."""
+    kind = path.suffix.lower()
+    endings = {".gpkg": ("-journal", "-wal", "-shm"), ".shp": (".xml",)}.get(
+        kind, (".aux.xml", ".msk", ".ovr") if kind in RASTERS else ()
+    )
+    parts = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx") if kind == ".shp" else ()
+    return [path.with_name(path.name + ending) for ending in endings] + [
+        path.with_suffix(ending) for ending in parts
+    ]
 
 
 def _same(path: Path, given: str | Path) -> bool:
@@ -75,10 +112,13 @@ def _same(path: Path, given: str | Path) -> bool:
 
 def _clear_litter(path: Path) -> None:
     """Remove what a killed process of the same output left behind."""
-    for folder in path.parent.glob(f".{path.name}.*.part"):
-        number = folder.name.split(".")[-2]
-        if number.isdigit() and not _alive(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
+    start, end = f".{path.name}.", ".part"
+    with suppress(OSError):  # A folder that may be written to need not be readable.
+        for folder in path.parent.iterdir():
+            number = folder.name[len(start) : -len(end)]
+            ours = folder.name == start + number + end and number.isdecimal()
+            if ours and not _alive(int(number)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _alive(process: int) -> bool:
@@ -106,6 +146,8 @@ def _publish(folder: Path, path: Path) -> None:
                 os.fsync(handle.fileno())
         for file in made:
             file.replace(path.parent / file.name)
+        for stale in set(_companions(path)) - {path.parent / file.name for file in made}:
+            stale.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error

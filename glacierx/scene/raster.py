@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,23 @@ def open_dataset(path: PathLike, what: str = "raster") -> Any:
         listed = f" It holds {', '.join(parts[:6])}; give one of them." if parts else ""
         raise SceneError(f"{name} has no bands of its own.{listed}")
     return dataset
+
+
+def raster_parts(path: PathLike) -> list[str]:
+    """Name the files whose pixels a raster is made of: itself, its mask, the sources of a VRT."""
+    found: list[str] = []
+    waiting = [str(path)]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.append(name)
+        if is_remote(name):
+            continue
+        with suppress(SceneError), open_dataset(name) as dataset:
+            whole = dataset.driver == "VRT"
+            waiting += [file for file in dataset.files if whole or file.endswith(".msk")]
+    return found
 
 
 def _check_local(path: Path, name: str, what: str) -> None:

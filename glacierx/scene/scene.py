@@ -18,7 +18,7 @@ from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
 from glacierx.scene.masks import AreaOfInterest, QualityMask
 from glacierx.scene.provenance import fingerprint
-from glacierx.scene.raster import PathLike, Raster, base_name
+from glacierx.scene.raster import PathLike, Raster, base_name, raster_parts
 from glacierx.scene.sensors import find_sensor
 from glacierx.scene.terrain import Dem
 
@@ -66,8 +66,13 @@ class Scene(Handle):
 
     @property
     def paths(self) -> list[str]:
-        """Every file of pixels, quality masks included."""
-        return [file.path for file in self._files] + [mask.rule.path for mask in self._masks]
+        """Every file that is read: bands, quality masks, the DEM, the region."""
+        heights = raster_parts(self.dem.path) if self.dem else []
+        return [*self._pixels(), *heights, *([self.aoi.path] if self.aoi else [])]
+
+    def _pixels(self) -> list[str]:
+        own = [file.path for file in self._files] + [mask.rule.path for mask in self._masks]
+        return list(dict.fromkeys(part for path in own for part in raster_parts(path)))
 
     def unit(self, role: str) -> str:
         """Return the unit of a role: ``"reflectance ..."``, ``"kelvin"`` or ``"unknown"``."""
@@ -149,9 +154,8 @@ class Scene(Handle):
         }
 
     def fingerprints(self, *, always_hash: bool = False) -> list[dict[str, Any]]:
-        """Describe every file that is read, so that a run can be recognised and repeated."""
-        paths = list(dict.fromkeys(self.paths))
-        return [fingerprint(path, always_hash=always_hash) for path in paths]
+        """Describe the files of bands and quality masks, to recognise and repeat a run."""
+        return [fingerprint(path, always_hash=always_hash) for path in self._pixels()]
 
     def bounds_lonlat(self) -> tuple[float, float, float, float]:
         """Return (west, south, east, north) in degrees."""

@@ -252,7 +252,11 @@ CASES = [
     (["extract", "-o", "o.gpkg"], 2, "There is no scene"),
     (["extract", "scene.tif", "-o", "o.gpkg", "--device", "tpu"], 2, "--device 'tpu'"),
     (["extract", "scene.tif", "-o", "o.gpkg", "--aoi", "none.gpkg"], 4, "does not exist"),
-    (["predict", "two.tif", "-o", "existing.gpkg"], 5, "exists already"),
+    (["predict", "two.tif", "-o", "far.tif"], 5, "exists already"),
+    (["predict", "two.tif", "-o", "o.gpkg"], 5, "rasters are written as .tif"),
+    (["predict", "two.tif", "-o", "o.tif", "--mask", "./o.tif"], 5, "asked for twice"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--log", "o.gpkg"], 5, "o.gpkg is asked for twice"),
+    (["extract", "scene.tif", "-o", "o.gpkg", "--mask", "o.png"], 5, "o.png ends in .png"),
     (["outline", "text.tif", "-o", "o.gpkg"], 4, "cannot be read as a raster"),
     (["outline", "bare.tif", "-o", "o.gpkg"], 4, "4 bands"),
     (["divide", "existing.gpkg", "-o", "o.gpkg"], 4, "cannot be read as a vector layer"),
@@ -273,6 +277,49 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         before["m.safetensors"] = (bad / "m.safetensors").read_bytes()
     assert message in run(*arguments, *extra, code=code)
     assert {file.name: file.read_bytes() for file in bad.iterdir()} == before
+
+
+@pytest.fixture
+def inputs(scene, dem, tmp_path, monkeypatch):
+    """Every kind of input beside each other, with the command that reads them."""
+    from rasterio.shutil import copy
+
+    monkeypatch.chdir(tmp_path)
+    run("extract", "scene.tif", "-o", "inventory.gpkg", "--mask", "clouds.tif")
+    run("outline", "clouds.tif", "-o", "complexes.gpkg")
+    run("outline", "clouds.tif", "-o", "region.geojson")
+    copy("scene.tif", "scene.vrt", driver="VRT")
+    card = gx.Card("m", "deeplabv3plus", (gx.Slot("green"),), arguments={"depth": 18})
+    gx.save_model(gx.build_model(card), "model.safetensors")
+    return tmp_path
+
+
+EXTRACT = (
+    "extract scene.vrt --dem dem.tif --divides inventory.gpkg --aoi region.geojson "
+    "--invalid clouds.tif --model model.safetensors"
+)
+OVER_INPUTS = [
+    (f"{EXTRACT} -o o.gpkg --probability {name} --overwrite", name)
+    for name in ("scene.tif", "dem.tif", "clouds.tif")
+] + [
+    (f"{EXTRACT} -o inventory.gpkg --overwrite", "inventory.gpkg"),
+    (f"{EXTRACT} -o region.geojson --overwrite", "region.geojson"),
+    (f"{EXTRACT} -o o.gpkg --log scene.tif --overwrite", "scene.tif"),
+    (f"{EXTRACT} -o o.gpkg --log model.safetensors --overwrite", "model.safetensors"),
+    ("predict scene.vrt -o scene.tif --overwrite", "scene.tif"),
+    ("outline clouds.tif --aoi region.geojson -o region.geojson --overwrite", "region.geojson"),
+    ("divide complexes.gpkg -o complexes.gpkg --overwrite", "complexes.gpkg"),
+    ("divide complexes.gpkg --divides inventory.gpkg -o inventory.gpkg --overwrite", "inventory"),
+]
+
+
+@pytest.mark.parametrize(("command", "named"), OVER_INPUTS)
+def test_no_input_is_ever_overwritten(inputs, command, named):
+    before = {file.name: file.read_bytes() for file in inputs.iterdir()}
+    line = run(*command.split(), code=5)
+    assert named in line
+    assert "is an input" in line
+    assert {file.name: file.read_bytes() for file in inputs.iterdir()} == before
 
 
 def test_a_truncated_scene_leaves_nothing(make_scene, tmp_path):

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from glacierx.errors import OutputError
-from glacierx.scene.output import check_output, staged
+from glacierx.scene.output import check_output, check_outputs, staged
 
 
 def names(folder):
@@ -71,6 +71,43 @@ def test_an_input_is_never_an_output(tmp_path):
             staged(target, overwrite=True, inputs=[path, "https://x.org/a.tif"]),
         ):
             pytest.fail("the block must not run")
+
+
+def test_what_is_no_ordinary_file_is_left_alone(tmp_path):
+    path = tmp_path / "pipe.tif"
+    os.mkfifo(path)
+    with pytest.raises(OutputError, match="no ordinary file"), staged(path, overwrite=True):
+        pytest.fail("the block must not run")
+    assert path.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("o.shp", "o.dbf"), ("o.shp", "o.qix"), ("o.tif", "o.tif.msk"), ("o.gpkg", "o.gpkg-wal")],
+)
+def test_files_that_readers_take_along_count_as_the_result(tmp_path, name, beside):
+    (tmp_path / beside).write_text("of another")
+    with pytest.raises(OutputError, match=f"{beside} exists already"), staged(tmp_path / name):
+        pytest.fail("the block must not run")
+    with staged(tmp_path / name, overwrite=True) as part:
+        part.write_text("new")
+    assert names(tmp_path) == [name]
+
+
+def test_no_two_results_are_one_file(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    check_outputs([tmp_path / "a.tif", None, tmp_path / "b.tif"])
+    with pytest.raises(OutputError, match="asked for twice"):
+        check_outputs([tmp_path / "a.tif", tmp_path / "link" / "a.tif"])
+
+
+@pytest.mark.parametrize("name", ["a**b.txt", "[1] ?.txt", "ü #%.txt"])
+def test_names_are_not_patterns(tmp_path, name):
+    other = tmp_path / ".a1b.txt.999999999.part"
+    other.mkdir()
+    with staged(tmp_path / name) as part:
+        part.write_text("whole")
+    assert names(tmp_path) == sorted([other.name, name])
 
 
 def test_a_missing_folder_is_named(tmp_path):
