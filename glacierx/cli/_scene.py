@@ -19,7 +19,7 @@ def scene_options(function: Decorated) -> Decorated:
 
     def collect(*args: Any, **kwargs: Any) -> Any:
         chosen = {name: kwargs.pop(name) for name in NAMES}
-        chosen["bands"] = ",".join(chosen["bands"]) or None
+        chosen["bands"] = ",".join(chosen["bands"]) if chosen["bands"] else None
         return function(*args, **kwargs, scene=chosen)
 
     collect.__name__, collect.__doc__ = function.__name__, function.__doc__
@@ -51,7 +51,9 @@ _FLAGS = (
     click.option(
         "--scale", type=float, metavar="NUM", help="Reflectance = scale x stored + offset."
     ),
-    click.option("--offset", type=float, metavar="NUM", help="See --scale."),
+    click.option(
+        "--offset", type=float, metavar="NUM", help="See --scale; alone it keeps the file's scale."
+    ),
     click.option("--nodata", metavar="NUM|nan|none", help="Number that means no data."),
     click.option(
         "--invalid",

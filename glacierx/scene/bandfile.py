@@ -1,5 +1,6 @@
 """One file of a scene: its bands on the scene's grid, in physical units, with what is valid."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,27 +55,36 @@ class RadiometryChoice:
     sensor: Sensor | None = None
     level: Level | None = None
 
+    def __post_init__(self) -> None:
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            raise OptionError(f"--scale is {self.scale:g}. It takes a number above 0.")
+        if self.offset is not None and not math.isfinite(self.offset):
+            raise OptionError(f"--offset is {self.offset:g}. It takes a number.")
+
     def of(self, role: str, dataset: Any, index: int) -> Radiometry:
         """Choose scale and offset of a band: the user's, the file's, the sensor's, or none."""
-        optical = role in OPTICAL
-        if optical and (self.scale is not None or self.offset is not None):
-            scale = 1.0 if self.scale is None else self.scale
-            return Radiometry(scale, self.offset or 0.0, "reflectance", "user")
+        found = self._found(role, dataset, index)
+        if role not in OPTICAL or (self.scale is None and self.offset is None):
+            return found
+        if self.scale is None:
+            return Radiometry(found.scale, self.offset or 0.0, found.unit, "user")
+        return Radiometry(self.scale, self.offset or 0.0, "reflectance", "user")
+
+    def _found(self, role: str, dataset: Any, index: int) -> Radiometry:
         scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
-        if (scale, offset) != (1.0, 0.0):
-            return Radiometry(scale, offset, _unit(role, dataset.units[index - 1]), "file")
-        if self.level and optical:
+        tag = (dataset.units[index - 1] or "").strip().lower()
+        if (scale, offset) != (1.0, 0.0) or tag == "reflectance":
+            plain = role in OPTICAL and tag in _PLAIN
+            return Radiometry(scale, offset, "reflectance" if plain else tag or "unknown", "file")
+        if self.level and role in OPTICAL:
             return Radiometry(self.level.scale, self.level.offset, self.level.unit, "level")
         if self.level and self.level.thermal and role in THERMAL:
             return Radiometry(*self.level.thermal, "kelvin", "level")
         return Radiometry()
 
 
-def _unit(role: str, tag: str | None) -> str:
-    plain = (tag or "").strip().lower()
-    if role in OPTICAL and plain in ("", "1", "none", "reflectance", "unitless", "dimensionless"):
-        return "reflectance"
-    return plain or "unknown"
+# What files with a scale call the unit of reflectance, which has none.
+_PLAIN = ("", "1", "none", "reflectance", "unitless", "dimensionless")
 
 
 def parse_nodata(nodata: Nodata) -> Nodata:
@@ -139,13 +149,17 @@ class BandFile:
         flags = {index: self._file.mask_flag_enums[index - 1] for index in self._bands.values()}
         self._nodata = {index: self._nodata_of(index, nodata, flags[index]) for index in flags}
         # GDAL takes the fourth band of any 8-bit file for alpha; a band with a role is not.
-        colors = self._file.colorinterp
-        taken = any(colors[index - 1] == ColorInterp.alpha for index in flags)
+        # GDAL's own masks leave alpha out beside nodata, and in files of more than four bands.
+        self._alpha = [
+            index
+            for index, color in enumerate(self._file.colorinterp, 1)
+            if color == ColorInterp.alpha and index not in flags
+        ]
         self._masked_band = next(
             (
                 index
                 for index, found in flags.items()
-                if MaskFlags.per_dataset in found and not (taken and MaskFlags.alpha in found)
+                if MaskFlags.per_dataset in found and MaskFlags.alpha not in found
             ),
             None,
         )
@@ -165,7 +179,8 @@ class BandFile:
         """False where every pixel is good, so that validity need not be read."""
         kinds = {np.dtype(self._file.dtypes[index - 1]).kind for index in self._bands.values()}
         tagged = any(value is not None for value in self._nodata.values())
-        return bool(tagged or self._masked_band or self._target or "f" in kinds)
+        masked = self._alpha or self._masked_band
+        return bool(tagged or masked or self._target or "f" in kinds)
 
     def read(
         self, window: Window, roles: Sequence[str]
@@ -197,6 +212,8 @@ class BandFile:
                 valid &= values != _as_stored(nodata, values.dtype)
             if values.dtype.kind == "f":
                 valid &= np.isfinite(values)
+        for alpha in self._alpha and read_window(self._file, self._alpha, window):
+            valid &= alpha != 0
         if self._masked_band is not None:
             valid &= read_mask(self._file, self._masked_band, window)
         out = np.empty((len(wanted), *valid.shape), np.float32)

@@ -41,6 +41,14 @@ _COLORS = {
 }
 
 
+# What GDAL writes into an 8-bit file of three or four bands when nobody says what they are. Three
+# are mostly a picture; but nobody who names a sensor means one, and the fourth is mostly NIR.
+_PRESUMED = (
+    (ColorInterp.red, ColorInterp.green, ColorInterp.blue),
+    (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha),
+)
+
+
 @dataclass(frozen=True)
 class BandSource:
     """Where the pixels of a role are.
@@ -109,6 +117,8 @@ def find_bands(
 def _chosen(scene: PathLike | None, choice: BandChoice) -> list[BandSource]:
     pairs = _pairs(choice)
     roles = [role for role, _ in pairs]
+    if not roles:
+        raise OptionError("--bands names no role. Give it as blue=1,nir=4 or blue,green,red,nir.")
     for role in roles:
         if roles.count(role) > 1:
             raise OptionError(f"--bands names {role!r} twice. Give each role one band.")
@@ -131,7 +141,9 @@ def _pairs(choice: BandChoice) -> list[tuple[str, int | str]]:
         )
     if named:
         split = [item.split("=", 1) for item in items]
-        return [(_role(role), int(to) if to.isdigit() else to) for role, to in split]
+        return [
+            (_role(role), int(to) if re.fullmatch(r"-?[0-9]+", to) else to) for role, to in split
+        ]
     return [(_role(item), index) for index, item in enumerate(items, 1) if item != "-"]
 
 
@@ -144,22 +156,22 @@ def _role(text: str) -> str:
 
 
 def _source(scene: PathLike | None, role: str, target: int | str) -> BandSource:
+    index: int | None
     if isinstance(target, int):
         if scene is None:
             raise OptionError(f"--bands {role}={target} is a band number: give the scene's file.")
         path, index = str(scene), target
     else:
         path, index = _split_index(target)
-        if scene is not None and not is_remote(path) and not Path(path).exists():
-            inside = Path(scene) / path
-            path = str(inside) if inside.exists() else path
+        if scene is not None and not is_remote(path) and (inside := Path(scene) / path).exists():
+            path = str(inside)
     with open_dataset(path, f"{role} band's file") as dataset:
-        if index == 0 and dataset.count > 1:
+        if index is None and dataset.count > 1:
             raise SceneError(
                 f"{base_name(path)} has {dataset.count} bands. "
                 f"Say which is {role}: --bands {role}={base_name(path)}:1"
             )
-        index = index or 1
+        index = 1 if index is None else index
         if not 1 <= index <= dataset.count:
             raise SceneError(
                 f"{base_name(path)} has {dataset.count} bands; --bands asks for number {index} "
@@ -168,9 +180,9 @@ def _source(scene: PathLike | None, role: str, target: int | str) -> BandSource:
     return BandSource(role, path, index)
 
 
-def _split_index(target: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(.+):(\d+)", target)
-    return (match[1], int(match[2])) if match else (target, 0)
+def _split_index(target: str) -> tuple[str, int | None]:
+    match = re.fullmatch(r"(.+):([0-9]+)", target)
+    return (match[1], int(match[2])) if match else (target, None)
 
 
 def _roles_in_file(dataset: Any, sensor: Sensor | None) -> dict[str, int]:
@@ -181,7 +193,12 @@ def _roles_in_file(dataset: Any, sensor: Sensor | None) -> dict[str, int]:
     if sensor and sensor.stack and len(sensor.stack) == dataset.count:
         _agree(dataset, sensor, named)
     if not any(named):
-        named = [_COLORS.get(color) for color in dataset.colorinterp]
+        colors = tuple(dataset.colorinterp)
+        if dataset.dtypes[0] == "uint8" and colors in _PRESUMED[0 if sensor else 1 :]:
+            raise SceneError(
+                _ambiguous(dataset, "GDAL calls those of any 8-bit file red, green, blue")
+            )
+        named = [_COLORS.get(color) for color in colors]
     roles: dict[str, int] = {}
     for index, role in enumerate(named, 1):
         if role in roles:

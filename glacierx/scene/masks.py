@@ -1,5 +1,6 @@
 """Pixels to leave out: quality masks and the area of interest."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,11 @@ from glacierx.scene.raster import (
 )
 from glacierx.scene.vector import polygons_of, read_layer
 
+# A number of 64-bit floating point holds this many bits and no more.
+HIGHEST_BIT = 52
+
+_NUMBER = r"-?[0-9]+(?:\.[0-9]*)?"
+
 
 @dataclass(frozen=True)
 class MaskRule:
@@ -33,38 +39,39 @@ class MaskRule:
 
     Attributes:
         path: The mask file.
-        band: Its band, counted from 1; 0 if not given.
+        band: Its band, counted from 1; None if not given.
         ranges: Numbers from .. to that are invalid.
         bits: Bits that are invalid when set.
     """
 
     path: str
-    band: int
+    band: int | None
     ranges: tuple[tuple[float, float], ...]
     bits: int
 
     @classmethod
     def parse(cls, text: str) -> "MaskRule":
         """Read ``FILE``, ``FILE=3,8-10``, ``FILE:6`` or ``QA_PIXEL.TIF=bit1,bit3,bit4``."""
-        match = re.fullmatch(r"(.+?)(?::(\d+))?(?:=([-\w.,]+))?", text.strip())
+        match = re.fullmatch(r"(.+?)(?::([0-9]+))?(?:=([-\w., ]+))?", text.strip(), re.ASCII)
         if match is None:
             raise OptionError(f"--invalid {text!r} is not FILE[:BAND][=VALUES].")
-        path, band, values = match[1], int(match[2] or 0), match[3] or ""
+        path, band, values = match.groups()
         ranges: list[tuple[float, float]] = []
         bits = 0
-        for item in filter(None, values.split(",")):
-            number = re.fullmatch(r"(-?[\d.]+)(?:-([\d.]+))?", item)
-            bit = re.fullmatch(r"bit(\d\d?)", item)
-            if number:
-                ranges.append((float(number[1]), float(number[2] or number[1])))
-            elif bit:
+        for item in values.replace(" ", "").split(",") if values else ():
+            number = re.fullmatch(rf"({_NUMBER})(?:-({_NUMBER}))?", item)
+            bit = re.fullmatch(r"bit([0-9]+)", item)
+            low, high = (float(number[1]), float(number[2] or number[1])) if number else (1, 0)
+            if low <= high:
+                ranges.append((low, high))
+            elif bit and int(bit[1]) <= HIGHEST_BIT:
                 bits |= 1 << int(bit[1])
             else:
                 raise OptionError(
-                    f"--invalid {text!r}: {item!r} is no value. Give numbers, ranges or bits: "
-                    "=3,8-10 or =bit3,bit4."
+                    f"--invalid {text!r}: {item!r} is no value. Give numbers, ranges from low to "
+                    f"high, or bits from 0 to {HIGHEST_BIT}: =3,8-10 or =bit3,bit4."
                 )
-        return cls(path, band, tuple(ranges), bits)
+        return cls(path, int(band) if band else None, tuple(ranges), bits)
 
     @property
     def is_plain(self) -> bool:
@@ -90,13 +97,14 @@ class QualityMask:
 
     def _choose_band(self) -> int:
         name, count = base_name(self.rule.path), self._file.count
-        if self.rule.band == 0 and count > 1:
+        band = self.rule.band
+        if band is None and count > 1:
             raise SceneError(
                 f"{name} has {count} bands. Say which one is the mask: --invalid {name}:1=VALUES"
             )
-        if self.rule.band > count:
-            raise SceneError(f"{name} has {count} bands; --invalid asks for {self.rule.band}.")
-        return self.rule.band or 1
+        if band is not None and not 1 <= band <= count:
+            raise SceneError(f"{name} has {count} bands; --invalid asks for number {band}.")
+        return band or 1
 
     def _check_sample(self) -> None:
         """Refuse a mask of many values before any work; the rest is checked while reading."""
@@ -130,18 +138,20 @@ class QualityMask:
             bad |= (flags & self.rule.bits) != 0
         return np.asarray(bad)
 
-    def _values(self, window: Window) -> NDArray[np.float32]:
+    def _values(self, window: Window) -> NDArray[Any]:
         """Read the mask's numbers on the scene's grid, NaN outside it.
 
         A number that the file calls nodata is read like any other: 0 is often that of "clear".
         """
         target = self._grid.crop(window)
         if self._own.matches(self._grid):
-            return np.asarray(read_window(self._file, [self._band], window)[0], np.float32)
+            return np.asarray(read_window(self._file, [self._band], window)[0])
         needed = source_window(self._own, target)
         if needed is None:
             return np.full(target.shape, np.nan, np.float32)
-        values = read_window(self._file, [self._band], needed).astype(np.float32)
+        values = read_window(self._file, [self._band], needed)
+        # 32 bits do not hold the whole numbers of large flags.
+        values = values.astype(np.result_type(values.dtype, np.float32))
         return np.asarray(resample(values, self._own.crop(needed), target, Resampling.nearest)[0])
 
     def close(self) -> None:
@@ -158,7 +168,7 @@ class AreaOfInterest:
     """
 
     def __init__(self, path: PathLike, buffer_m: float, grid: Grid) -> None:
-        if buffer_m < 0:
+        if not 0 <= buffer_m < math.inf:
             raise OptionError(f"--aoi-buffer-m is {buffer_m:g}. It takes a number from 0.")
         self.path = str(path)
         layer = read_layer(path, prefer=("glaciers",))

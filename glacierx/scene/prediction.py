@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.errors import SceneError
+from glacierx.errors import OptionError, SceneError
 from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.handle import Handle
 from glacierx.scene.masks import AreaOfInterest
@@ -170,6 +170,8 @@ def open_prediction(
         SceneError: It cannot be read, or has several bands.
         GridError: It has no CRS or geotransform.
     """
+    if aoi is None and aoi_buffer_m:
+        raise OptionError("--aoi-buffer-m widens a region: give it with --aoi.")
     prediction = Prediction(path)
     if aoi is not None:
         prediction.aoi = AreaOfInterest(aoi, aoi_buffer_m, prediction.grid)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -21,6 +21,8 @@ from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.grid import Grid
 
 PathLike = str | Path
+
+Floating = TypeVar("Floating", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -209,12 +211,12 @@ def source_window(own: Grid, grid: Grid) -> Window | None:
 
 
 def resample(
-    values: NDArray[np.float32], own: Grid, grid: Grid, resampling: Resampling
-) -> NDArray[np.float32]:
+    values: NDArray[Floating], own: Grid, grid: Grid, resampling: Resampling
+) -> NDArray[Floating]:
     """Show pixels on another grid.
 
     Args:
-        values: Pixels (bands, rows, columns), NaN where there are none.
+        values: Pixels (bands, rows, columns) of floating point, NaN where there are none.
         own: Their grid.
         grid: The grid to show them on.
         resampling: How pixels are combined.
@@ -222,7 +224,7 @@ def resample(
     Returns:
         Pixels (bands, rows, columns) of the new grid, NaN where there are none.
     """
-    out = np.full((len(values), *grid.shape), np.nan, np.float32)
+    out = np.full((len(values), *grid.shape), np.nan, values.dtype)
     reproject(
         values,
         out,

@@ -193,7 +193,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         sensor: A key of `SENSORS`.
         level: Processing level of that sensor, which gives scale and offset.
         scale: Reflectance = scale x number + offset, for all optical bands.
-        offset: See *scale*.
+        offset: See *scale*; alone it keeps the scale of the file or level.
         nodata: Number that means no data; ``"none"`` if the file's own is wrong.
         invalid: Quality masks as ``FILE[:BAND][=VALUES]``.
         aoi: Vector file of the region to map.
@@ -241,6 +241,8 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         for text in marks:
             scene._masks.append(QualityMask(text, scene.grid))
             closing.callback(scene._masks[-1].close)
+        if aoi is None and aoi_buffer_m:
+            raise OptionError("--aoi-buffer-m widens a region: give it with --aoi.")
         if aoi is not None:
             scene.aoi = AreaOfInterest(aoi, aoi_buffer_m, scene.grid)
         if dem is not None:
@@ -271,7 +273,7 @@ def _inputs(
 def _date(asked: str | None, tags: dict[str, str]) -> tuple[str | None, str]:
     if asked is not None:
         found = parse_date(asked)
-        if found is None:
+        if found is None or not re.fullmatch(r"\s*[\d:/-]+(T.*|\s.*)?", asked):
             raise OptionError(f"--date {asked!r} is not a date. Give it as 2023-08-15.")
         return found, "user"
     lower = {key.lower(): value for key, value in tags.items()}

@@ -129,6 +129,20 @@ def test_colours_are_used_where_there_are_no_descriptions(stack):
     assert roles(find_bands(path, None, None)) == {"red": 1, "green": 2, "blue": 3}
 
 
+def test_what_gdal_presumes_of_8_bit_files_is_not_believed(stack):
+    # These files were written without a word on colours.
+    four = stack(4, dtype="uint8")
+    with pytest.raises(SceneError, match=r"GDAL calls those of any 8-bit file.*--bands blue=1"):
+        find_bands(four, None, None)
+    for sensor in ("spot-6", "pleiades"):
+        for count in (3, 4):
+            with pytest.raises(SceneError, match="8-bit"):
+                find_bands(stack(count, dtype="uint8"), None, find_sensor(sensor))
+    said = (ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.nir)
+    path = stack(4, dtype="uint8", colorinterp=said)
+    assert roles(find_bands(path, None, None)) == {"blue": 1, "green": 2, "red": 3, "nir": 4}
+
+
 def test_the_order_is_never_guessed_from_the_count(stack):
     with pytest.raises(SceneError, match=r"nothing in the file says.*--bands blue=1,green=2"):
         find_bands(stack(4), None, None)
@@ -153,9 +167,12 @@ def test_a_choice_that_cannot_be_understood(stack, choice, message):
         find_bands(stack(4), choice, None)
 
 
-def test_a_band_number_beyond_the_file(stack):
-    with pytest.raises(SceneError, match="asks for number 9 as nir"):
-        find_bands(stack(4), "nir=9", None)
+@pytest.mark.parametrize("number", [9, 0, -1])
+def test_a_band_number_beyond_the_file(stack, number):
+    with pytest.raises(SceneError, match=f"asks for number {number} as nir"):
+        find_bands(stack(4), f"nir={number}", None)
+    with pytest.raises(SceneError, match="nir band's file"):
+        find_bands(stack(4), "nir=²", None)
 
 
 def test_every_sensor_is_a_consistent_record():

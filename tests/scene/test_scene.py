@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,77 @@ def test_gdals_own_tags_scale_the_numbers(ramp):
 def test_the_users_scale_comes_before_the_files(ramp):
     raster = read(ramp(scales=(2.75e-5,), offsets=(-0.2,)), scale=1e-4)
     assert raster.values[0, 0, 0] == pytest.approx(1e-4)
+
+
+def test_an_offset_alone_keeps_the_scale_of_the_file_or_level(ramp):
+    path = ramp(scales=(1e-4,), offsets=(-0.1,))
+    with open_scene(path, offset=-0.2) as scene:
+        assert scene.has_reflectance(["green"])
+        assert scene.read(Window(2, 0, 1, 1)).values[0, 0, 0] == pytest.approx(3e-4 - 0.2)
+    values = np.full((1, 40, 50), 1000, "uint16")
+    raster = read(ramp(values), sensor="sentinel-2", level="l2a-pre0400", offset=0.05)
+    assert raster.values[0, 0, 0] == pytest.approx(0.15)
+    # Where nothing gives a scale, an offset does not make reflectance.
+    with open_scene(ramp(values), offset=0.05) as scene:
+        assert not scene.has_reflectance(["green"])
+
+
+def test_a_unit_tag_of_reflectance_needs_no_scale(tmp_path):
+    path = write_tif(tmp_path / "r.tif", np.full((2, 4, 4), 0.4, "float32"), utm_grid((4, 4)),
+                     descriptions=("green", "elev_m"))  # fmt: skip
+    for unit, known in (("Reflectance", True), ("1", False), ("W/m2/sr/um", False)):
+        with rasterio.open(path, "r+") as file:
+            file.units = (unit, "m")
+        with open_scene(path) as scene:
+            assert scene.has_reflectance(["green"]) is known
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.units = (1e-4, 1e-4), ("", "")
+    with open_scene(path) as scene:
+        assert scene.has_reflectance(["green"])
+        # A scale alone says nothing of heights.
+        assert scene.unit("elevation") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"scale": 0.0}, "--scale is 0"),
+        ({"scale": np.nan}, "--scale is nan"),
+        ({"scale": -1.0}, "--scale is -1"),
+        ({"scale": np.inf}, "--scale is inf"),
+        ({"offset": np.nan}, "--offset is nan"),
+        ({"date": "2023-08-05foo"}, "--date '2023-08-05foo' is not a date"),
+        ({"date": "2023-02-30"}, "--date '2023-02-30' is not a date"),
+        ({"aoi_buffer_m": 10.0}, "give it with --aoi"),
+        ({"bands": ""}, "--bands names no role"),
+        ({"bands": ","}, "--bands names no role"),
+        ({"bands": "-,-"}, "--bands names no role"),
+        ({"invalid": "qa.tif=1.2.3"}, "'1.2.3' is no value"),
+        ({"invalid": "qa.tif=."}, "'.' is no value"),
+        ({"invalid": "qa.tif=10-8"}, "'10-8' is no value"),
+        ({"invalid": "qa.tif=bit53"}, "bits from 0 to 52"),
+        ({"invalid": ""}, "FILE"),
+    ],
+)
+def test_choices_that_mean_nothing_are_refused(ramp, choice, message):
+    values = np.zeros((1, 40, 50), "uint16")
+    with pytest.raises(OptionError, match=message):
+        open_scene(ramp(values), **choice)
+
+
+@pytest.mark.parametrize(
+    "date", ["2023-08-05", "20230805", "2023-08-05T10:16:09Z", "2023:08:05 10:16"]
+)
+def test_the_users_date_may_have_a_time(ramp, date):
+    with open_scene(ramp(), date=date) as scene:
+        assert scene.date == "2023-08-05"
+
+
+@pytest.mark.parametrize("buffer_m", [-1.0, np.nan, np.inf])
+def test_a_region_is_widened_by_a_number_of_metres(ramp, tmp_path, buffer_m):
+    path = polygon_file(tmp_path / "a.gpkg", GRID.footprint)
+    with pytest.raises(OptionError, match="--aoi-buffer-m is"):
+        open_scene(ramp(), aoi=path, aoi_buffer_m=buffer_m)
 
 
 @pytest.mark.parametrize(
@@ -157,11 +229,30 @@ def test_an_alpha_band_counts_if_it_is_no_role(tmp_path):
     values[3, 2, 2] = 0
     colors = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
     path = write_tif(tmp_path / "a.tif", values, GRID, colorinterp=colors)
-    raster = read(path)
+    raster = read(path, bands="red,green,blue")
     assert not raster.valid[2, 2]
     assert raster.valid.sum() == 1999
     # GDAL calls the fourth band of every 8-bit file alpha, near infrared too.
     assert read(path, bands="blue,green,red,nir").valid.all()
+
+
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_an_alpha_band_counts_in_a_file_of_many_bands_and_beside_nodata(tmp_path, nodata):
+    values = np.full((6, 40, 50), 100, "uint16")
+    values[5, 2, 2] = 0
+    names = ("blue", "green", "red", "nir", "swir1", "")
+    path = write_tif(tmp_path / "a.tif", values, GRID, descriptions=names, nodata=nodata)
+    with rasterio.open(path, "r+") as file:
+        undefined = (ColorInterp.undefined,) * 4
+        file.colorinterp = (ColorInterp.gray, *undefined, ColorInterp.alpha)
+    raster = read(path)
+    assert not raster.valid[2, 2]
+    assert raster.valid.sum() == 1999
+    mask = np.full((40, 50), 255, "uint8")
+    mask[7, 8] = 0
+    with rasterio.open(path, "r+") as file:
+        file.write_mask(mask)
+    assert read(path).valid.sum() == 1998
 
 
 def test_a_sensors_fill_counts_where_the_file_has_no_nodata(ramp):
@@ -169,6 +260,7 @@ def test_a_sensors_fill_counts_where_the_file_has_no_nodata(ramp):
     values[0, 0, 0] = 0
     assert read(ramp(values)).valid[0, 0]
     assert not read(ramp(values), sensor="sentinel-2").valid[0, 0]
+    assert read(ramp(values, nodata=65535), sensor="sentinel-2").valid[0, 0]
 
 
 def test_files_of_another_gsd_are_shown_on_the_finest(tmp_path):
@@ -186,6 +278,43 @@ def test_files_of_another_gsd_are_shown_on_the_finest(tmp_path):
     assert np.allclose(raster.values[1][:, 1:-1], raster.values[0][:, 1:-1], atol=1e-3)
     assert np.allclose(part.values[0], raster.values[1][9:20, 7:27], atol=1e-4)
     assert raster.valid.all()
+
+
+def test_a_hole_in_any_file_is_a_hole_whichever_roles_are_read(tmp_path):
+    near, far = np.full((1, 40, 40), 3000, "uint16"), np.full((1, 20, 20), 3000, "uint16")
+    far[0, 5:8, 5:8] = 0
+    write_tif(tmp_path / "a.tif", near, utm_grid((40, 40), 10))
+    write_tif(tmp_path / "b.tif", far, utm_grid((20, 20), 20), nodata=0)
+    with open_scene(tmp_path, bands="green=a.tif,swir1=b.tif") as scene:
+        both = scene.read(scene.grid.window)
+        one = scene.read(scene.grid.window, ["green"])
+    assert not both.valid[10:16, 10:16].any()
+    assert both.valid.sum() == 1600 - 36
+    assert np.array_equal(one.valid, both.valid)
+    # The fill of the hole is in no pixel beside it.
+    assert np.all(both.values[:, both.valid] == 3000)
+
+
+def test_files_are_looked_for_in_the_scenes_folder_first(tmp_path, monkeypatch):
+    (tmp_path / "scene").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder, value in ((tmp_path, 1), (tmp_path / "scene", 2)):
+        write_tif(folder / "B03.tif", np.full((1, 4, 4), value, "uint8"), utm_grid((4, 4)))
+    assert read("scene", bands="green=B03.tif").values[0, 0, 0] == 2
+    assert read(None, bands="green=B03.tif").values[0, 0, 0] == 1
+
+
+def test_a_vrt_is_known_by_the_files_that_it_shows(tmp_path):
+    from rasterio.shutil import copy
+
+    path = write_tif(tmp_path / "a.tif", np.ones((1, 4, 4), "uint8"), utm_grid((4, 4)),
+                     descriptions=("green",))  # fmt: skip
+    copy(str(path), str(tmp_path / "a.vrt"), driver="VRT")
+    copy(str(tmp_path / "a.vrt"), str(tmp_path / "b.vrt"), driver="VRT")
+    with open_scene(tmp_path / "b.vrt") as scene:
+        found = {item["name"]: item["sha256"] for item in scene.fingerprints()}
+    assert found["a.tif"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert {"b.vrt", "a.tif"} <= set(found)
 
 
 def test_what_a_coarser_file_does_not_cover_is_invalid(tmp_path):
@@ -250,6 +379,25 @@ def test_a_mask_of_many_values_needs_to_be_told_which(ramp, tmp_path):
     assert not read(ramp(), invalid=f"{tmp_path}/udm2.tif:6=1").valid.any()
     with pytest.raises(OptionError, match="'cloud' is no value"):
         open_scene(ramp(), invalid=f"{tmp_path}/scl.tif=cloud")
+
+
+@pytest.mark.parametrize("gsd", [10, 20])
+def test_flags_of_32_bits_are_read_to_the_last(ramp, tmp_path, gsd):
+    flags = np.full((1, 400 // gsd, 500 // gsd), 1 << 30, "uint32")
+    flags[0, :2, :2] |= 2
+    write_tif(tmp_path / "qa.tif", flags, utm_grid(flags.shape[1:], gsd))
+    raster = read(ramp(), invalid=f"{tmp_path}/qa.tif=bit1")
+    assert not raster.valid[: gsd // 5, : gsd // 5].any()
+    assert raster.valid.sum() == 2000 - (gsd // 5) ** 2
+
+
+def test_a_mask_with_an_equals_sign_or_spaces(ramp, tmp_path):
+    quality = np.zeros((1, 40, 50), "uint8")
+    quality[0, 3], quality[0, 9] = 3, 9
+    write_tif(tmp_path / "qa.tif", quality, GRID)
+    assert read(ramp(), invalid=f"{tmp_path}/qa.tif=3, 8-10").valid.sum() == 1900
+    with pytest.raises(SceneError, match="--invalid asks for number 0"):
+        open_scene(ramp(), invalid=f"{tmp_path}/qa.tif:0=1")
 
 
 def polygon_file(path, shape, crs=GRID.crs):
