@@ -1,6 +1,7 @@
 """Card: what a model takes, gives and was made from; the part of its file that people read."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -9,7 +10,7 @@ from glacierx.errors import MissingBandError, ModelError
 from glacierx.predict.normalise import Normalisation
 from glacierx.predict.tta import VIEWS
 from glacierx.scene.scene import Scene
-from glacierx.scene.sensors import ROLES
+from glacierx.scene.sensors import OPTICAL, ROLES
 
 FORMAT = 1
 
@@ -79,7 +80,18 @@ class Card:
     def __post_init__(self) -> None:
         roles = self.roles
         problems = {
+            "it has no name": not self.name,
             "it has no inputs": not roles,
+            "its minimum names what is no role": any(
+                not names or not set(names) <= set(ROLES) for names in self.minimum
+            ),
+            "its classes are not names, each once": (
+                not all(isinstance(name, str) for name in self.classes)
+                or len(set(self.classes)) != len(self.classes)
+            ),
+            "its arguments hold what the inputs and classes say": bool(
+                {"in_channels", "classes"} & set(self.arguments)
+            ),
             "a role is listed twice": len(set(roles)) != len(roles),
             f"its tta is {self.tta!r}": self.tta not in VIEWS,
             "its classes do not hold 'glacier'": "glacier" not in self.classes,
@@ -87,9 +99,15 @@ class Card:
                 16 <= self.patch_px <= 16384
             ),
             "its threshold is not within 0 to 1": not 0 <= self.threshold <= 1,
-            "its temperature is not above 0": self.temperature <= 0,
+            "its temperature is not a number above 0": not 0 < self.temperature < math.inf,
+            f"its context of {self.context} is not 0 or within 2 to 64": (
+                self.context != 0 and not 2 <= self.context <= 64
+            ),
             "its gsd_m range is not two numbers in order": not (
                 len(self.gsd_m) == 2 and 0 < self.gsd_m[0] <= self.gsd_m[1]
+            ),
+            "its footprints are not boxes of west, south, east, north": not _are_boxes(
+                self.training.get("footprints", [])
             ),
             "its fixed normalisation is not as long as its inputs": (
                 self.normalisation.kind == "fixed" and len(self.normalisation.mean) != len(roles)
@@ -124,12 +142,20 @@ class Card:
             nearest = min(self.minimum, key=lambda roles: len(set(roles) - set(scene.roles)))
             missing = next(role for role in nearest if role not in scene.roles)
             raise MissingBandError(missing, scene.roles, scene.name, reason)
-        present = [role for role in self.roles if role in scene.roles]
+        present = [role for role in self.roles if role in scene.roles and role in OPTICAL]
         if self.normalisation.needs_reflectance and not scene.has_reflectance(present):
             raise ModelError(
                 f"The model {self.name} needs reflectance, and the units of {scene.name} are "
                 "unknown. Give --sensor and --level, or --scale and --offset."
             )
+
+    def fits(self, scene: Scene) -> bool:
+        """Tell whether the model can take a scene and was made for its GSD."""
+        try:
+            self.check(scene)
+        except (MissingBandError, ModelError):
+            return False
+        return self.gsd_m[0] <= scene.grid.gsd_m <= self.gsd_m[1]
 
     def to_json(self) -> str:
         """Return the card as JSON, the same text for the same card."""
@@ -167,7 +193,7 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
     for key, kind in (("name", str), ("architecture", str), ("tta", str), ("licence", str),
                       ("citation", str), ("patch_px", int), ("context", int), ("arguments", dict),
                       ("training", dict), ("scores", dict)):  # fmt: skip
-        if key in out and not isinstance(out[key], kind):
+        if key in out and (not isinstance(out[key], kind) or isinstance(out[key], bool)):
             raise TypeError(f"{key} is {out[key]!r}, expected {kind.__name__}")
     out["inputs"] = tuple(Slot(**slot) for slot in _sequence(out["inputs"]))
     scaling: dict[str, Any] = dict(out.get("normalisation", {}))
@@ -184,6 +210,15 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
         if key in out:
             out[key] = float(out[key])
     return out
+
+
+def _are_boxes(boxes: Any) -> bool:
+    return isinstance(boxes, list | tuple) and all(
+        isinstance(box, list | tuple)
+        and len(box) == 4
+        and all(isinstance(edge, int | float) and math.isfinite(edge) for edge in box)
+        for box in boxes
+    )
 
 
 def _sequence(value: Any) -> Sequence[Any]:

@@ -7,12 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glacierx.errors import OptionError
+from glacierx.errors import ModelError, OptionError
 from glacierx.networks.layers import Inputs
 from glacierx.predict.model import Model
 from glacierx.predict.normalise import Normaliser
 from glacierx.predict.tiling import Patch
 from glacierx.predict.tta import VIEWS, turn, turn_back
+
+DEVICES = ("cpu", "cuda", "mps")
 
 
 def choose_device(name: str) -> torch.device:
@@ -25,6 +27,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in DEVICES or (device.type == "cpu" and device.index):
+            raise RuntimeError(f"it is none of {', '.join(DEVICES)}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise OptionError(
@@ -86,6 +90,11 @@ class Engine:
             if total is None:
                 raise OptionError("No views to average over.")
             mean = total / len(self._views)
+            if not bool(torch.isfinite(mean).all()):
+                raise ModelError(
+                    f"The model {self._card.name} gives numbers that are not finite. Its weights "
+                    "or its card are damaged; get it again, or choose another --model."
+                )
             return np.asarray(mean.cpu().numpy(), np.float32)
 
     def _probability(self, x: Tensor, context: Tensor | None, view: tuple[int, bool]) -> Tensor:

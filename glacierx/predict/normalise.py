@@ -1,5 +1,6 @@
 """How a model wants its pixels scaled; part of its card."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +46,10 @@ class Normalisation:
             raise ModelError(f"The card's percentiles {self.low:g} and {self.high:g} do not fit.")
         if self.kind == "fixed" and not (self.mean and len(self.mean) == len(self.std)):
             raise ModelError("The card's fixed normalisation needs a mean and a std for each role.")
-        if any(value <= 0 for value in self.std):
-            raise ModelError("The card's standard deviations must be above 0.")
+        if not all(0 < value < math.inf for value in self.std):
+            raise ModelError("The card's standard deviations must be above 0, and numbers.")
+        if not all(math.isfinite(value) for value in self.mean):
+            raise ModelError("The card's means must be numbers.")
 
     @property
     def needs_reflectance(self) -> bool:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.errors import GlacierxWarning
+from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.options import PredictOptions
 from glacierx.predict.card import Card
 from glacierx.predict.classic import METHODS, PixelMethod, fit_method
-from glacierx.predict.engine import Engine
+from glacierx.predict.engine import Engine, choose_device
 from glacierx.predict.model import Model, find_model, load_card, load_model, shipped_models
 from glacierx.predict.normalise import fit_normaliser
 from glacierx.predict.tiling import Strip, Tiler
@@ -95,13 +95,8 @@ def choose_model(name: PathLike | Model | PixelMethod, scene: Scene) -> Model | 
 
 
 def _shipped_for(scene: Scene) -> str | None:
-    for name in shipped_models():
-        card = load_card(find_model(name))
-        required = {slot.role for slot in card.inputs if slot.required}
-        enough = not card.minimum or any(set(roles) <= set(scene.roles) for roles in card.minimum)
-        if required <= set(scene.roles) and enough:
-            return name
-    return None
+    fitting = (name for name in shipped_models() if load_card(find_model(name)).fits(scene))
+    return next(fitting, None)
 
 
 def _fall_back(scene: Scene) -> PixelMethod:
@@ -223,6 +218,8 @@ def write_prediction(
     progress: Progress | None = None,
 ) -> None:
     """Predict a scene into files that the caller has prepared; see `predict`."""
+    if not isinstance(model, Model) and device != "auto":
+        choose_device(device)  # A pixel method needs none; a name that is wrong is still an error.
     card = model.card if isinstance(model, Model) else None
     classes = card.classes if card else (GLACIER,)
     threshold = files.threshold
@@ -284,6 +281,8 @@ def _network_rows(
     roles = tuple(role for role in card.roles if role in scene.roles)
     present = [role in scene.roles for role in card.roles]
     tta = options.tta or card.tta
+    patch_px = options.patch_px or card.patch_px
+    check_patch(model, patch_px)
     engine = Engine(
         model,
         fit_normaliser(card.normalisation, scene, card.roles),
@@ -293,7 +292,7 @@ def _network_rows(
     )
     tiler = Tiler(
         scene.grid.shape,
-        patch_px=options.patch_px or card.patch_px,
+        patch_px=patch_px,
         keep=options.keep,
         classes=len(card.classes),
         batch=options.batch,
@@ -316,6 +315,21 @@ def _network_rows(
             told = True
             whole = (time.monotonic() - began) / done * tiler.patches
             _say_what_tta_costs(tta, engine.views, whole)
+
+
+def check_patch(model: Model, patch_px: int) -> None:
+    """Refuse a side of patches that the network's strides do not divide.
+
+    Raises:
+        OptionError: It is not a multiple of the network's stride.
+    """
+    stride = getattr(model.network, "stride", 1)
+    if patch_px % stride:
+        below = patch_px // stride * stride
+        raise OptionError(
+            f"--patch-px is {patch_px} and {model.card.architecture} takes multiples of {stride}, "
+            f"such as {below or stride} or {below + stride}."
+        )
 
 
 def _say_what_tta_costs(tta: str, views: int, seconds: float) -> None:

@@ -4,9 +4,10 @@ import struct
 import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from factories import disc
+from factories import disc, utm_grid, write_tif
 from safetensors.torch import save_file
 
 from glacierx.errors import MissingBandError, ModelError, OutputError
@@ -103,6 +104,17 @@ def test_a_pickle_is_refused_and_never_run(tmp_path, kind):
     assert not canary.exists()
 
 
+def test_a_model_is_no_pickle_whatever_the_length_of_its_header(tmp_path):
+    path = tmp_path / "m.safetensors"
+    first = set()
+    for length in range(0, 257, 8):
+        model = build_model(card(citation="x" * length))
+        save_model(model, path, overwrite=True)
+        first.add(path.read_bytes()[0])
+        assert load_card(path) == model.card
+    assert 0x80 in first
+
+
 def test_files_that_are_no_models(tmp_path, model_file):
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(model_file.read_bytes()[:-100])
@@ -176,6 +188,33 @@ def test_card_and_weights_that_disagree(model_file, tmp_path, change, message):
         (lambda card: json.dumps({**card, "classes": ["lake"]}), "do not hold 'glacier'"),
         (lambda card: json.dumps({**card, "threshold": 7}), "threshold is not within 0 to 1"),
         (lambda card: json.dumps({**card, "gsd_m": [30, 2]}), "not two numbers in order"),
+        (lambda card: json.dumps({**card, "gsd_m": "a"}), "is not a list"),
+        (lambda card: json.dumps({**card, "name": ""}), "it has no name"),
+        (lambda card: json.dumps({**card, "patch_px": True}), "patch_px is True, expected int"),
+        (lambda card: json.dumps({**card, "temperature": float("nan")}), "temperature is not"),
+        (lambda card: json.dumps({**card, "context": -3}), "context of -3"),
+        (lambda card: json.dumps({**card, "context": 1}), "context of 1"),
+        (lambda card: json.dumps({**card, "minimum": [["uv"]]}), "minimum names what is no role"),
+        (lambda card: json.dumps({**card, "minimum": [[]]}), "minimum names what is no role"),
+        (lambda card: json.dumps({**card, "classes": ["glacier"] * 2}), "names, each once"),
+        (lambda card: json.dumps({**card, "classes": ["glacier", 1]}), "names, each once"),
+        (lambda card: json.dumps({**card, "arguments": {"classes": 3}}), "arguments hold what"),
+        *(
+            (
+                lambda card, boxes=boxes: json.dumps({**card, "training": {"footprints": boxes}}),
+                "footprints are not boxes",
+            )
+            for boxes in (5, None, [[1, 2]], [["a", "b", "c", "d"]])
+        ),
+        *(
+            (
+                lambda card, mean=mean, std=std: json.dumps(
+                    {**card, "normalisation": {"kind": "fixed", "mean": [mean], "std": [std]}}
+                ),
+                "must be",
+            )
+            for mean, std in ((0.1, float("nan")), (float("inf"), 1.0))
+        ),
         (
             lambda card: json.dumps({**card, "normalisation": {"kind": "fixed"}}),
             "needs a mean and a std",
@@ -237,6 +276,27 @@ def test_fixed_normalisation_needs_known_units(make_scene):
         fixed.check(scene)
     with open_scene(path, scale=1e-4) as scene:
         fixed.check(scene)
+
+
+def test_fixed_normalisation_asks_for_reflectance_of_optical_bands_alone(tmp_path):
+    path = write_tif(tmp_path / "s.tif", np.ones((2, 8, 8), "float32"), utm_grid((8, 8)),
+                     descriptions=("green", "elevation"))  # fmt: skip
+    fixed = card(
+        inputs=(Slot("green"), Slot("elevation", "terrain")),
+        normalisation=Normalisation("fixed", mean=(0.3, 2000.0), std=(0.2, 1000.0)),
+    )
+    with open_scene(path, scale=1.0) as scene:
+        fixed.check(scene)
+
+
+def test_a_model_fits_by_roles_units_and_gsd(make_scene):
+    mask = disc((64, 64), (32, 32), 20)
+    fixed = Normalisation("fixed", mean=(0.3,), std=(0.2,))
+    with open_scene(make_scene(mask, scales=None)) as scene:
+        assert card(inputs=(Slot("green"),)).fits(scene)
+        assert not card(inputs=(Slot("tir1"),)).fits(scene)
+        assert not card(inputs=(Slot("green"),), gsd_m=(20.0, 40.0)).fits(scene)
+        assert not card(inputs=(Slot("green"),), normalisation=fixed).fits(scene)
 
 
 def test_a_model_describes_itself(model_file):

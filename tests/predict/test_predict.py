@@ -5,9 +5,10 @@ import pytest
 import rasterio
 import torch
 from factories import disc, utm_grid, write_tif
+from scipy import ndimage
 from torch import nn
 
-from glacierx.errors import GlacierxWarning, MissingBandError, OptionError, OutputError
+from glacierx.errors import GlacierxWarning, MissingBandError, ModelError, OptionError, OutputError
 from glacierx.networks.layers import Output
 from glacierx.options import PredictOptions
 from glacierx.predict.card import Card, Slot
@@ -144,6 +145,67 @@ def test_tta_averages_probabilities_not_logits(make_scene):
     expected = (p[None] + p[None, ::-1] + p[:, None] + p[::-1, None]) / 4
     assert np.abs(plain[0] * 0.004 - p).max() < 0.003
     assert np.abs(both * 0.004 - expected).max() < 0.003
+
+
+def test_the_cards_temperature_divides_logits(make_scene):
+    with open_scene(make_scene(np.zeros((64, 64), bool))) as scene:
+        found = steps(scene, model(Slope(), temperature=2.0))
+    p = 1 / (1 + np.exp(-(0.14 + np.linspace(-3, 3, 64)) / 2))
+    assert np.abs(found[0] * 0.004 - p).max() < 0.003
+
+
+def test_dropout_is_off_whatever_the_state_of_the_network(make_scene):
+    network = nn.Sequential(Pointwise())
+    network.forward = lambda inputs: Output(nn.functional.dropout(
+        10 * (inputs.x[:, :1] - 0.3), training=network.training))  # fmt: skip
+    with open_scene(make_scene(MASK)) as scene:
+        found = steps(scene, model(network.train()))
+        assert np.array_equal(found, steps(scene, model(Pointwise())))
+
+
+def test_a_network_that_gives_no_numbers_is_an_error(make_scene, tmp_path):
+    class Broken(nn.Module):
+        def forward(self, inputs):
+            return Output(mask=inputs.x[:, :1] * float("nan"))
+
+    with (
+        open_scene(make_scene(MASK)) as scene,
+        pytest.raises(ModelError, match="numbers that are not finite"),
+    ):
+        predict(scene, model(Broken()), path=tmp_path / "p.tif")
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
+
+
+def test_patches_must_fit_the_strides_of_the_network(make_scene):
+    network = Pointwise()
+    network.stride = 16
+    with open_scene(make_scene(MASK)) as scene:
+        steps(scene, model(network), PredictOptions(patch_px=48))
+        with pytest.raises(OptionError, match=r"is 100 .* multiples of 16, such as 96 or 112"):
+            steps(scene, model(network), PredictOptions(patch_px=100))
+
+
+def test_a_small_scene_is_mirrored_with_its_holes(tmp_path):
+    values = np.random.default_rng(0).random((1, 40, 50)).astype("float32")
+    values[0, 2:4, 45] = np.nan
+    path = write_tif(tmp_path / "s.tif", values, utm_grid((40, 50)), descriptions=("green",))
+    with open_scene(path, scale=1.0) as scene:
+        found = steps(scene, model(Blur()))
+    around = np.pad(np.nan_to_num(values[0]), 10, mode="reflect")
+    mean = ndimage.uniform_filter(around, 7)[10:-10, 10:-10]
+    # Only the sides that the patch reaches beyond are mirrored.
+    expected = 1 / (1 + np.exp(-(mean * 10 - 3)))
+    good = np.isfinite(values[0])
+    good[:3] = good[:, :3] = False
+    assert np.abs(found * 0.004 - expected)[good].max() < 0.003
+
+
+def test_a_wider_view_turns_with_the_patch(make_scene):
+    with open_scene(make_scene(MASK)) as scene:
+        plain = steps(scene, model(Context(), context=2))
+        turned = steps(scene, model(Context(), context=2), PredictOptions(tta="d4"))
+    assert len(np.unique(plain)) > 2
+    assert np.array_equal(plain, turned)
 
 
 def test_the_cards_tta_is_the_default(make_scene):
