@@ -65,11 +65,12 @@ class Cutter:
         )
         row, column = self._grid.to_pixels(x, y)
         rows, columns = self._grid.shape
-        return np.asarray(
-            self._label[
-                np.clip(row.astype(int), 0, rows - 1), np.clip(column.astype(int), 0, columns - 1)
-            ]
-        )
+        at = np.clip(row.astype(int), 0, rows - 1), np.clip(column.astype(int), 0, columns - 1)
+        label = self._label[at]
+        if not label.all():
+            # Strands thinner than a cell may lie far from all that the grid shows of the ice.
+            label = expand_labels(self._label, distance=rows + columns)[at]
+        return np.asarray(label)
 
     def cut(self, polygon: Any) -> tuple[Geometries, Labels]:
         """Cut one polygon.

@@ -7,6 +7,7 @@ import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from glacierx.outlines.outlines import Outlines
 from glacierx.scene.geodesy import metric_crs, transform_geometries
@@ -91,9 +92,12 @@ def _measure(polygon: Any, outlines: Outlines, dem: Dem) -> list[float]:
         return [np.nan] * 6 + [float(share)]
     z = raster.values[0][known].astype(np.float64)
     slope, aspect = slope_aspect(np.where(raster.valid, raster.values[0], z.mean()), spacing)
-    steep = known & (slope > 0)
+    # A slope beside a void would be that of the void's edge.
+    around = known & ndimage.binary_erosion(raster.valid, np.ones((3, 3), bool), border_value=1)
+    sloping = around if around.any() else known
+    steep = sloping & (slope > 0)
     facing = np.nan
     if steep.any():
         angle = np.radians(aspect[steep] + grid_north(grid))
         facing = float(np.degrees(np.arctan2(np.sin(angle).mean(), np.cos(angle).mean())) % 360)
-    return [z.min(), z.max(), float(np.median(z)), z.mean(), slope[known].mean(), facing, share]
+    return [z.min(), z.max(), float(np.median(z)), z.mean(), slope[sloping].mean(), facing, share]

@@ -92,7 +92,7 @@ def smooth_outlines(outlines: Outlines, grid: Grid, smooth_px: float = 1.0) -> O
     track = _track(corners, ring_of, touching | _on_frame(corners, grid), grid)
     moved = track.moved(_restore_areas(track, _relax(track, smooth_px), areas, REACH * smooth_px))
     smooth = shapely.simplify(_rings(moved, track.line), COLLINEAR, preserve_topology=True)
-    smooth = _inflate(smooth, areas)
+    smooth = _inflate(smooth, areas, grid)
     raw = _rings(corners, ring_of)
     chosen = np.where(np.abs(areas) < SMALLEST_PX, raw, smooth)
     before = _assemble(raw, polygon_of, len(outlines))
@@ -199,10 +199,10 @@ def _restore_areas(track: _Track, shift: Floats, areas: Floats, reach: float) ->
     return shift
 
 
-def _inflate(rings: NDArray[np.object_], areas: Floats) -> NDArray[np.object_]:
+def _inflate(rings: NDArray[np.object_], areas: Floats, grid: Grid) -> NDArray[np.object_]:
     """Shift the corners of rings a little outward or inward, to their areas.
 
-    Corners that were pinned, which are the only ones on whole numbers, stay.
+    Corners on the frame stay, and those that were pinned: the only ones on whole numbers.
     """
     x, y, ring_of = (
         *shapely.get_coordinates(rings).T,
@@ -214,7 +214,8 @@ def _inflate(rings: NDArray[np.object_], areas: Floats) -> NDArray[np.object_]:
     none = np.zeros_like(points)
     before, after = _Track(points, none, ring_of, first, True).neighbours(points)
     chord = after - before
-    width = np.where((points.real % 1 == 0) & (points.imag % 1 == 0), 0.0, np.abs(chord))
+    pinned = (points.real % 1 == 0) & (points.imag % 1 == 0)
+    width = np.where(pinned | _on_frame(points, grid), 0.0, np.abs(chord))
     slope = np.bincount(ring_of, width) / 2
     missing = areas - _areas(points, ring_of)
     step = np.divide(missing, slope, out=np.zeros_like(missing), where=slope > 0)

@@ -13,9 +13,9 @@ from glacierx.options import OutlineOptions
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.outlines.rings import Corners, Ints, find_corners, follow
 from glacierx.scene.geodesy import areas_km2
-from glacierx.scene.grid import Grid
+from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.prediction import NODATA as UNKNOWN
-from glacierx.scene.prediction import Prediction, first_step_above, row_bands
+from glacierx.scene.prediction import Prediction, first_step_above
 
 STRIP_ROWS = 512
 

@@ -23,6 +23,7 @@ from glacierx.predict.model import Model, find_model, load_card, load_model, shi
 from glacierx.predict.normalise import fit_normaliser
 from glacierx.predict.tiling import Strip, Tiler
 from glacierx.scene.geotiff import RowWriter, check_rasters
+from glacierx.scene.grid import row_bands
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import (
     GLACIER,
@@ -30,7 +31,6 @@ from glacierx.scene.prediction import (
     PredictionWriter,
     mask_layout,
     probability_layout,
-    row_bands,
 )
 from glacierx.scene.provenance import versions
 from glacierx.scene.raster import PathLike

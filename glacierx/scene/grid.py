@@ -139,3 +139,8 @@ def crs_name(crs: CRS) -> str:
         return f"EPSG:{code}"
     wkt: str = crs.to_wkt()
     return wkt.split('"')[1] if '"' in wkt else "unknown"
+
+
+def row_bands(rows: int, height: int) -> list[tuple[int, int]]:
+    """Cut rows into bands from .. to of a height; the last may be lower."""
+    return [(start, min(start + height, rows)) for start in range(0, rows, height)]

@@ -186,11 +186,6 @@ def _json_tag(tags: Mapping[str, str], name: str, default: Any) -> Any:
     return value if isinstance(value, type(default)) else default
 
 
-def row_bands(rows: int, height: int) -> list[tuple[int, int]]:
-    """Cut rows into bands from .. to of a height; the last may be lower."""
-    return [(start, min(start + height, rows)) for start in range(0, rows, height)]
-
-
 class PredictionWriter:
     """Write a probability map, and a mask beside it, row by row.
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 from glacierx.errors import GlacierxWarning, GridError, SceneError
 from glacierx.scene.bands import role_in_text
 from glacierx.scene.geodesy import LONLAT, transform_geometries, transform_points
-from glacierx.scene.grid import Grid
+from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.handle import Handle
 from glacierx.scene.raster import (
     PathLike,
@@ -33,6 +33,7 @@ from glacierx.scene.raster import (
 # No land lies outside; what does is an untagged void or another unit.
 LOWEST_M, HIGHEST_M = -500.0, 9000.0
 LARGEST_VOID_KM2 = 0.25
+STRIP_ROWS = 256
 
 
 class Dem(Handle):
@@ -121,25 +122,48 @@ class Dem(Handle):
         if window is None:
             nothing = np.zeros((1, *grid.shape), np.float32)
             return Raster(nothing, np.zeros(grid.shape, bool), grid)
-        # Reading at about half the spacing of the grid bounds the memory that a fine DEM takes.
+        # Averaging to about half the spacing of the grid bounds the memory that a fine DEM takes.
         step = max(1, int(grid.gsd_m / self.gsd_m / 2))
-        shape = max(1, int(window.height) // step), max(1, int(window.width) // step)
+        heights, own = self._averaged(window, step)
         finer = self.gsd_m < 0.75 * grid.gsd_m
         moved = resample(
-            self._clean(window, shape)[None],
-            self.grid.crop(window).coarsened(shape),
-            grid,
-            Resampling.average if finer else Resampling.cubic,
+            heights[None], own, grid, Resampling.average if finer else Resampling.cubic
         )[0]
         heights, valid = fill_small_voids(
             moved, np.isfinite(moved), LARGEST_VOID_KM2 * 1e6 / grid.gsd_m**2
         )
         return Raster(heights[None], valid, grid)
 
-    def _clean(self, window: Window, shape: tuple[int, int]) -> NDArray[np.float32]:
+    def _averaged(self, window: Window, step: int) -> tuple[NDArray[np.float32], Grid]:
+        """Read heights averaged over blocks of *step* x *step* of the DEM's pixels, and their grid.
+
+        Voids are left out first: an average over an untagged one would look like a height.
+        """
+        top, left, height, width = (
+            int(part) for part in (window.row_off, window.col_off, window.height, window.width)
+        )
+        rows, columns = -(-height // step), -(-width // step)
+        own = self.grid.crop(Window(left, top, columns * step, rows * step))
+        if step == 1:
+            return self._clean(window), own
+        out = np.full((rows, columns), np.nan, np.float32)
+        starts = np.arange(0, width, step)
+        for first, last in row_bands(rows, max(1, STRIP_ROWS // step)):
+            strip = Window(left, top + first * step, width, min(height, last * step) - first * step)
+            heights = self._clean(strip)
+            known = np.isfinite(heights)
+            lines = np.arange(0, int(strip.height), step)
+            count, total = (
+                np.add.reduceat(np.add.reduceat(part, lines, axis=0), starts, axis=1)
+                for part in (known.astype(np.float64), np.where(known, heights, 0.0))
+            )
+            np.divide(total, count, out=out[first:last], where=count > 0, casting="same_kind")
+        return out, own.coarsened((rows, columns))
+
+    def _clean(self, window: Window) -> NDArray[np.float32]:
         """Read the DEM's own pixels in metres, NaN in voids, tagged or not."""
-        raw = read_window(self._file, [self.band], window, shape, Resampling.average)[0]
-        known = read_mask(self._file, self.band, window, shape)
+        raw = read_window(self._file, [self.band], window)[0]
+        known = read_mask(self._file, self.band, window)
         heights = raw.astype(np.float32) * np.float32(self._scale) + np.float32(self._offset)
         absurd = known & ~((heights >= LOWEST_M) & (heights <= HIGHEST_M))
         absurd &= np.isfinite(heights)

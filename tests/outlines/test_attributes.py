@@ -96,6 +96,23 @@ def test_flat_ice_has_no_aspect_and_unknown_ice_nothing(make_dem):
     assert columns["dem_source"].tolist() == ["dem", None, None]
 
 
+@pytest.mark.parametrize("side", ["none", "east", "south"])
+@pytest.mark.parametrize("radius", [150, 600, 1200])
+def test_a_void_across_the_ice_makes_no_slope(make_dem, side, radius):
+    grid = utm_grid((400, 400), 10)
+    row, column = np.indices(grid.shape)
+    heights = 3000 - math.tan(math.radians(10)) * 10.0 * row
+    middle = 200 + radius // 100
+    voids = {"none": row < 0, "east": column > middle, "south": row > middle}
+    heights[voids[side]] = -9999
+    ice = shapely.Point(602_000, 5_198_000).buffer(radius)
+    with Dem(make_dem(heights, grid, nodata=-9999)) as dem:
+        columns = elevation_columns(complexes(ice), dem)
+    # Cells that the void's edge cuts are averaged over the rest of them: a small error stays.
+    assert columns["slope_deg"][0] == pytest.approx(10, abs=0.3)
+    assert columns["aspect_deg"][0] == pytest.approx(181, abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("aspect", "sector"),
     [(0, 1), (22.4, 1), (22.6, 2), (90, 3), (180, 5), (315, 8), (337.6, 1), (np.nan, 9)],

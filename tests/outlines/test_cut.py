@@ -82,6 +82,26 @@ def test_slivers_join_the_neighbour_unless_they_last():
     check_partition(kept, polygon)
 
 
+def test_slivers_join_the_neighbour_that_they_share_most_with():
+    label = halves()
+    label[28:32, 46:50] = 3  # 12 edges of cells with the first, 4 with the second
+    polygon = shapely.box(600_300, 5_198_500, 602_700, 5_199_700)
+    pieces, labels = cutter(label, sliver=20_000)[0].cut(polygon)
+    assert labels.tolist() == [1, 2]
+    assert pieces[0].contains(shapely.box(601_400, 5_199_060, 601_490, 5_199_140))
+
+
+def test_divides_have_no_stairs():
+    row, column = np.indices((100, 100))
+    cut, _ = cutter(np.where(row > column, 1, 2))
+    polygon = shapely.box(600_300, 5_197_300, 602_700, 5_199_700)
+    pieces, _ = cut.cut(polygon)
+    [line], _ = border_lines(pieces)
+    # Along the edges of cells it would be the root of two as long.
+    straight = shapely.Point(line.coords[0]).distance(shapely.Point(line.coords[-1]))
+    assert line.length < 1.02 * straight
+
+
 def test_parts_of_one_label_that_are_apart_become_pieces_of_their_own():
     label = np.ones((60, 100), np.int64)
     label[:, 40:60] = 2

@@ -125,6 +125,22 @@ def test_a_complex_smaller_than_a_cell_is_handled(two_valleys):
     assert glaciers["divided"].tolist() == [1]
 
 
+def test_strands_thinner_than_a_cell_are_known_too(two_valleys):
+    # A block, and a strand 10 m wide and 1 km long from it, between the centres of cells.
+    block = shapely.box(600_300, 5_196_900, 600_400, 5_197_000)
+    strand = shapely.box(600_400, 5_196_955, 601_400, 5_196_965)
+    glaciers, _ = split_glaciers(complexes(shapely.union(block, strand)), two_valleys)
+    assert glaciers["divided"].tolist() == [1]
+
+
+def test_a_bit_of_ice_beyond_the_dem_joins_the_glacier_beside_it(make_dem):
+    # The DEM ends two cells within the ice: 0.12 km2, 2 km long and 60 m wide.
+    grid = utm_grid((300, 238), 30, corner=(598_500, 5_201_500))
+    with Dem(make_dem(over_a_pass(grid), grid)) as dem:
+        glaciers, _ = split_glaciers(complexes(ICE), dem)
+    assert glaciers["divided"].tolist() == [1, 1]
+
+
 def test_outlines_of_one_complex_are_divided_together(two_valleys):
     # Two boxes that touch in a corner on the saddle's far side: one flow field for both.
     west = shapely.box(600_300, 5_196_000, 603_600, 5_197_000)

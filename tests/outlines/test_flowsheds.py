@@ -3,7 +3,7 @@ import pytest
 from factories import disc
 
 from glacierx.options import DIVIDE_PRESETS, DivideOptions
-from glacierx.outlines.flowsheds import divide_ice, merge_slivers, renumber
+from glacierx.outlines.flowsheds import _smooth, _within, divide_ice, merge_slivers, renumber
 
 SPACING = 30.0
 
@@ -49,6 +49,32 @@ def test_burning_keeps_a_convex_tongue_whole():
     burnt = divide_ice(ice, heights, known, SPACING, DIVIDE_PRESETS["flowsheds"])
     assert burnt.max() < plain.max()
     assert burnt.max() == 1
+
+
+def test_the_median_takes_away_what_is_smaller_than_half_its_window():
+    heights = np.zeros((40, 40))
+    heights[18:21, 18:21] = 80  # 9 of the 25 cells of a window of 150 m
+    known = np.ones((40, 40), bool)
+    assert _smooth(heights, known, SPACING, 150).max() == 0
+    assert _smooth(heights, known, SPACING, 90).max() == 80
+    assert np.array_equal(_smooth(heights, known, SPACING, 0), heights)
+
+
+def test_a_circle_holds_no_basin_across_bare_ground():
+    ice = np.ones((20, 20), bool)
+    ice[:, 10] = False
+    basins = np.where(ice, np.where(np.arange(20) < 10, 1, 2), 0)
+    assert _within(basins, ice, (10, 8), 6.0) == [1]
+    assert _within(basins, np.ones_like(ice), (10, 8), 6.0) == [1, 2]
+
+
+def test_circles_are_limited():
+    shape = (80, 80)
+    row, _ = np.indices(shape)
+    ice = disc(shape, (40, 40), 20)
+    known = np.ones(shape, bool)
+    free = DivideOptions(burn_slope=0, sliver_km2=0, radius_max_m=0)
+    assert divide_ice(ice, 3000 - 8.0 * row, known, SPACING, free).max() > 1
 
 
 def test_ice_without_heights_is_not_labelled():

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.outlines.rings import find_corners
-from glacierx.outlines.smooth import smooth_lines, smooth_outlines
+from glacierx.outlines.smooth import _without_faults, smooth_lines, smooth_outlines
 from glacierx.outlines.trace import _polygons
 
 
@@ -87,6 +87,12 @@ def test_the_promises_hold_for_any_mask(seed, width, share):
     assert area_after.sum() == pytest.approx(area_before.sum(), rel=1e-3)
     # No overlaps: the union is as large as the sum.
     assert shapely.area(shapely.union_all(after)) == pytest.approx(area_after.sum(), rel=1e-9)
+    # Nothing reaches beyond the frame.
+    left, bottom, right, top = shapely.total_bounds(after)
+    assert left >= grid.bounds[0] - 1e-6
+    assert bottom >= grid.bounds[1] - 1e-6
+    assert right <= grid.bounds[2] + 1e-6
+    assert top <= grid.bounds[3] + 1e-6
     # No centre of a pixel has changed sides.
     assert np.array_equal(burn(after, grid), mask)
 
@@ -99,6 +105,29 @@ def test_strong_smoothing_keeps_valid_and_apart(smooth_px):
     assert np.abs(shapely.area(after) / shapely.area(before) - 1).max() <= 0.01
     union = shapely.area(shapely.union_all(after))
     assert union == pytest.approx(shapely.area(after).sum(), rel=1e-9)
+
+
+def test_what_would_break_a_promise_is_left_as_it_was():
+    def square(x, size):
+        return shapely.box(x, 0, x + size, size)
+
+    before = as_geometries([square(0, 10), square(20, 10), square(40, 10), square(60, 10)])
+    crossed = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
+    larger, far = square(20, 10.1), square(40, 10.001)
+    after = _without_faults(before, as_geometries([crossed, larger, far, before[3]]), np.arange(4))
+    assert after[0] is before[0]  # invalid
+    assert after[1] is before[1]  # 2 % larger
+    assert after[2] is far
+    # Two that overlap both go back, and so does one that only the first's return overlaps.
+    over = as_geometries([square(0, 10.04), square(10.02, 10), square(40, 10), square(60, 10)])
+    apart = as_geometries([square(0, 10), square(10, 10), square(40, 10), square(60, 10)])
+    assert _without_faults(apart, over, np.arange(4))[0] is apart[0]
+    # Each within 1 %, but all of them larger: enough go back for the total.
+    grown = as_geometries([square(20 * i, 10.03) for i in range(4)])
+    kept = _without_faults(before, grown, np.arange(0))
+    total = shapely.area(kept).sum() / shapely.area(before).sum()
+    assert abs(total - 1) <= 0.001
+    assert any(kept != before) or total == 1
 
 
 def test_small_outlines_and_zero_are_left_alone():

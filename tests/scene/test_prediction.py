@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, SceneError
+from glacierx.scene.grid import row_bands
 from glacierx.scene.prediction import (
     NODATA,
     STEP,
     encode,
     first_step_above,
     open_prediction,
-    row_bands,
 )
 
 

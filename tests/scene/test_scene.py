@@ -405,6 +405,17 @@ def polygon_file(path, shape, crs=GRID.crs):
     return write_layers(path, {"complexes": outlines}, {})
 
 
+def test_a_region_beside_the_scene_reaches_it_when_it_is_widened(ramp, tmp_path):
+    beside = shapely.box(600_600, 5_199_600, 600_700, 5_200_000)  # 100 m east of the scene
+    path = polygon_file(tmp_path / "a.gpkg", beside)
+    with pytest.raises(GridError, match=r"does not overlap the scene"):
+        open_scene(ramp(), aoi=path)
+    with open_scene(ramp(), aoi=path, aoi_buffer_m=200) as scene:
+        inside = scene.inside(scene.grid.window)
+    assert inside[20, 41:].all()
+    assert not inside[:, :39].any()
+
+
 def test_the_area_of_interest_is_told_from_invalid_pixels(ramp, tmp_path):
     left, top = 600_000, 5_200_000
     aoi = polygon_file(tmp_path / "aoi.gpkg", shapely.box(left, top - 100, left + 200, top))

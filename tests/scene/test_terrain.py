@@ -111,6 +111,31 @@ def test_small_voids_are_filled_and_large_ones_are_not():
     assert not known[0:3, 50:53].any()
 
 
+@pytest.mark.parametrize("gsd", [10, 5, 2])
+def test_scattered_voids_do_not_lower_what_is_averaged(make_dem, gsd):
+    own = utm_grid((3000 // gsd + 7,) * 2, gsd)  # no multiple of any block
+    heights = plane(own)
+    heights[np.random.default_rng(0).random(own.shape) < 0.02] = -9999
+    with Dem(make_dem(heights, own)) as dem, pytest.warns(GlacierxWarning, match="such as -9999 m"):
+        raster = dem.read(metric_grid(own.crs, (600_000, 5_197_000, 603_000, 5_200_000), 30))
+    assert raster.valid.all()
+    # Within a cell of 30 m this plane lies within 4.5 m of its middle.
+    assert np.abs(raster.values[0] - plane(raster.grid)).max() < 4.5
+
+
+def test_the_strips_that_a_fine_dem_is_read_in_leave_no_trace(make_dem, monkeypatch):
+    own = utm_grid((700, 650), 3)
+    heights = plane(own) + np.random.default_rng(0).normal(0, 50, own.shape)
+    target = metric_grid(own.crs, (600_100, 5_198_200, 601_800, 5_199_800), 30)
+    found = []
+    for rows in (1, 64, 10_000):
+        monkeypatch.setattr("glacierx.scene.terrain.STRIP_ROWS", rows)
+        with Dem(make_dem(heights, own)) as dem:
+            found.append(dem.read(target).values)
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
 @pytest.mark.parametrize("void", [-32768, -9999, 9999])
 def test_untagged_voids_are_found_and_never_averaged_into_heights(make_dem, void):
     own = utm_grid((300, 300), 10)
