@@ -7,7 +7,13 @@ import click
 
 from glacierx.cli._divides import dem_options, divides_option
 from glacierx.cli._options import Command, options_for, progress
-from glacierx.cli._scene import file_option, output_option, overwrite_option
+from glacierx.cli._scene import (
+    aoi_buffer_option,
+    aoi_option,
+    file_option,
+    output_option,
+    overwrite_option,
+)
 from glacierx.options import DivideOptions
 
 
@@ -19,6 +25,8 @@ from glacierx.options import DivideOptions
 @dem_options[1]
 @divides_option
 @file_option("--probability", "Probability map, for the columns that come from its pixels.")
+@aoi_option
+@aoi_buffer_option
 @overwrite_option
 @options_for(DivideOptions, "options")
 def command(
@@ -29,6 +37,8 @@ def command(
     dem_band: int | None,
     divides: Path | None,
     probability: Path | None,
+    aoi: Path | None,
+    aoi_buffer_m: float,
     overwrite: bool,
     options: DivideOptions,
 ) -> None:
@@ -38,6 +48,7 @@ def command(
     Example:
         glacierx divide complexes.gpkg --dem dem.tif -o glaciers.gpkg
     """
+    from glacierx.errors import OptionError
     from glacierx.extract import divide, with_divide
     from glacierx.outlines.geopackage import check_format, read_complexes, write_layers
     from glacierx.outlines.reference import inventory_around
@@ -45,13 +56,18 @@ def command(
     from glacierx.scene.prediction import open_prediction
     from glacierx.scene.terrain import Dem
 
+    if aoi and not probability:
+        raise OptionError("--aoi says where the probability map ends: give it with --probability.")
     check_format(output)
-    inputs = [complexes, dem, divides, probability]
+    inputs = [complexes, dem, divides, probability, aoi]
     check_output(output, overwrite=overwrite, inputs=inputs)
     outlines, record = read_complexes(complexes, layer)
     with ExitStack() as stack:
         heights = stack.enter_context(Dem(dem, dem_band)) if dem else None
-        pixels = stack.enter_context(open_prediction(probability)) if probability else None
+        pixels = None
+        if probability:
+            pixels = open_prediction(probability, aoi=aoi, aoi_buffer_m=aoi_buffer_m)
+            stack.enter_context(pixels)
         division = divide(
             outlines,
             heights,

@@ -133,7 +133,10 @@ def _fit_otsu(scene: Scene) -> PixelMethod:
     if green.size < FEWEST_PIXELS or green.min() == green.max():
         notes.append("no ice found: too few different pixels without plants")
         return PixelMethod("otsu", used, {}, tuple(notes), finds_ice=False)
-    threshold = float(threshold_otsu(green, nbins=256))
+    split = threshold_otsu(green, nbins=256)
+    # Anywhere in an empty stretch of the histogram parts the sample alike; its middle parts the
+    # rest of the scene best.
+    threshold = float((green[green <= split].max() + green[green > split].min()) / 2)
     why_not = one_class(values, threshold)
     if why_not:
         notes.append(f"no ice found: {why_not}")

@@ -10,11 +10,13 @@ import time
 import fiona
 import numpy as np
 import pytest
+import shapely
 from click.testing import CliRunner
 from factories import disc, utm_grid, write_tif
 
 import glacierx as gx
 from glacierx.cli.main import COMMANDS, group
+from glacierx.outlines.outlines import as_geometries
 
 MASK = disc((120, 120), (60, 60), 40)
 
@@ -69,23 +71,24 @@ def test_the_library_does_the_same_as_the_command(scene, dem, tmp_path):
     assert (tmp_path / "cli.gpkg").read_bytes() == (tmp_path / "library.gpkg").read_bytes()
 
 
-def test_the_steps_do_the_same_as_the_whole(scene, dem, tmp_path):
+@pytest.mark.parametrize("limited", [False, True])
+def test_the_steps_do_the_same_as_the_whole(scene, dem, tmp_path, limited):
     whole, steps = tmp_path / "whole.gpkg", tmp_path / "steps.gpkg"
-    run("extract", scene, "--dem", dem, "-o", whole, "--probability", tmp_path / "p.tif")
-    run("predict", scene, "-o", tmp_path / "q.tif", "--mask", tmp_path / "m.tif")
-    assert (tmp_path / "p.tif").read_bytes() == (tmp_path / "q.tif").read_bytes()
-    run("outline", tmp_path / "q.tif", "-o", tmp_path / "c.gpkg")
-    assert fiona.listlayers(tmp_path / "c.gpkg") == ["complexes"]
-    run(
-        "divide",
-        tmp_path / "c.gpkg",
-        "--dem",
-        dem,
-        "--probability",
-        tmp_path / "q.tif",
-        "-o",
-        steps,
-    )
+    p, q, c = (tmp_path / name for name in ("p.tif", "q.tif", "c.gpkg"))
+    aoi = []
+    if limited:
+        region = tmp_path / "region.gpkg"
+        left_half = as_geometries([shapely.box(600_000, 5_198_000, 600_600, 5_200_000)])
+        outlines = gx.Outlines(left_half, utm_grid((1, 1)).crs, {"complex_id": np.ones(1, int)})
+        gx.write_outlines(outlines, region)
+        aoi = ["--aoi", region, "--aoi-buffer-m", "20"]
+    run("extract", scene, "--dem", dem, "-o", whole, "--probability", p, *aoi)
+    run("predict", scene, "-o", q, "--mask", tmp_path / "m.tif", *aoi)
+    assert p.read_bytes() == q.read_bytes()
+    run("outline", q, "-o", c, *aoi)
+    assert fiona.listlayers(c) == ["complexes"]
+    run("divide", c, "--dem", dem, "--probability", q, "-o", steps, *aoi)
+    assert set(gx.read_outlines(steps)["cut_by_aoi"]) == {int(limited)}
     one, other = gx.read_outlines(whole), gx.read_outlines(steps)
     assert all(a.equals_exact(b, 0) for a, b in zip(one.geometry, other.geometry, strict=True))
     assert one.rows() == other.rows()
@@ -261,6 +264,7 @@ CASES = [
     (["extract", "scene.tif", "-o", "o.gpkg", "--mask", "o.png"], 5, "o.png ends in .png"),
     (["outline", "text.tif", "-o", "o.gpkg"], 4, "cannot be read as a raster"),
     (["outline", "bare.tif", "-o", "o.gpkg"], 4, "4 bands"),
+    (["divide", "existing.gpkg", "-o", "o.gpkg", "--aoi", "x"], 2, "give it with --probability"),
     (["divide", "existing.gpkg", "-o", "o.gpkg"], 4, "cannot be read as a vector layer"),
     (["models", "show", "text.tif"], 6, "is not a safetensors file"),
 ]  # fmt: skip

@@ -71,6 +71,13 @@ def test_otsu_finds_ice_in_any_units(make_scene, scales):
     assert method.finds_ice
 
 
+def test_otsus_threshold_is_in_the_middle_of_a_gap(make_scene):
+    # Ice has 0.6 in green and rock 0.14, with little noise: nothing lies between.
+    with open_scene(make_scene(disc((100, 100), (50, 50), 30))) as scene:
+        method = fit_method("otsu", scene)
+    assert method.thresholds["green"] == pytest.approx(0.37, abs=0.05)
+
+
 def test_otsu_leaves_plants_out(tmp_path):
     # Bright meadows would pass the threshold on green; their NDVI is 0.6.
     values = np.stack([np.where(MASK, ice, rock) for ice, rock in
