@@ -5,12 +5,16 @@ import math
 
 import numpy as np
 import pytest
+import rasterio.features
 import shapely
+import torch
 from affine import Affine
-from factories import disc, utm_grid
+from factories import disc, utm_grid, write_tif
 from rasterio.crs import CRS
+from torch import nn
 
 import glacierx as gx
+from glacierx.networks.layers import Output
 from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.grid import Grid
 
@@ -81,6 +85,30 @@ def test_a_known_square_comes_back_in_place(make_scene, kind, tmp_path):
     true = areas_km2(back.geometry, back.crs)[0]
     assert back["area_km2"][0] == pytest.approx(true, rel=1e-6)
     assert true == pytest.approx(2000 * grid.gsd_m**2 / 1e6, rel=0.01)
+
+
+def test_mask_and_outlines_are_cut_at_one_threshold(make_scene, tmp_path):
+    # Probabilities that grow from left to right, as a model file would give them.
+    ramp = np.tile(np.linspace(0, 1, 200, dtype="float32"), (100, 1))
+    grid = utm_grid(ramp.shape)
+    path = write_tif(tmp_path / "s.tif", ramp[None], grid, descriptions=("green",))
+
+    class Given(nn.Module):
+        def forward(self, inputs):
+            return Output(mask=torch.logit(inputs.x, eps=1e-6))
+
+    scaling = gx.Normalisation("fixed", mean=(0.0,), std=(1.0,))
+    card = gx.Card("given", "none", (gx.Slot("green"),), normalisation=scaling, patch_px=64)
+    raw = gx.OutlineOptions(threshold=0.3, smooth_px=0, min_area_km2=0)
+    with gx.open_scene(path, scale=1.0) as scene:
+        found = gx.extract(scene, gx.Model(Given(), card), gx.ExtractOptions(outline=raw),
+                           mask=tmp_path / "m.tif")  # fmt: skip
+    ice = gx.read_raster(tmp_path / "m.tif").values[0] == 1
+    assert np.array_equal(ice[0], np.rint(ramp[0] / 0.004) > 75)
+    burnt = rasterio.features.rasterize(
+        list(found.complexes.geometry), ice.shape, transform=grid.transform, dtype="uint8"
+    )
+    assert np.array_equal(burnt == 1, ice)
 
 
 def test_the_layers_agree_with_each_other(make_scene, make_dem):

@@ -7,6 +7,7 @@ from rasterio.crs import CRS
 from glacierx.errors import GlacierxWarning, GridError
 from glacierx.options import DivideOptions
 from glacierx.outlines.divides import check_dem, split_glaciers
+from glacierx.outlines.flowsheds import divide_ice
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.terrain import Dem
@@ -139,6 +140,23 @@ def test_a_bit_of_ice_beyond_the_dem_joins_the_glacier_beside_it(make_dem):
     with Dem(make_dem(over_a_pass(grid), grid)) as dem:
         glaciers, _ = split_glaciers(complexes(ICE), dem)
     assert glaciers["divided"].tolist() == [1, 1]
+
+
+def test_ice_flows_from_outline_to_outline_of_one_complex(two_valleys, monkeypatch):
+    seen = []
+
+    def spy(ice, *arguments):
+        seen.append(int(ice.sum()))
+        return divide_ice(ice, *arguments)
+
+    monkeypatch.setattr("glacierx.outlines.divides.divide_ice", spy)
+    west = shapely.box(600_300, 5_196_000, 603_600, 5_197_000)
+    east = shapely.box(603_600, 5_197_000, 605_700, 5_198_000)
+    split_glaciers(complexes(west, east, ids=[1, 1]), two_valleys)
+    assert seen == [pytest.approx((west.area + east.area) / 30**2, rel=0.02)]
+    seen.clear()
+    split_glaciers(complexes(west, east, ids=[1, 2]), two_valleys)
+    assert len(seen) == 2
 
 
 def test_outlines_of_one_complex_are_divided_together(two_valleys):

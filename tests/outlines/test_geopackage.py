@@ -16,6 +16,7 @@ from glacierx.outlines.geopackage import (
     write_layers,
 )
 from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.scene.geodesy import LONLAT, transform_points
 
 UTM = CRS.from_epsg(32632)
 RECORD = {"model": {"name": "ndsi"}, "versions": {"glacierx": "x"}, "ümlaut": "<&>"}
@@ -91,6 +92,19 @@ def test_other_formats_hold_the_glaciers(tmp_path, suffix):
     ]
     assert list(back.columns) == expected
     assert len(back.geometry[0].interiors) == 1
+
+
+def test_a_geojson_is_cut_at_the_antimeridian(tmp_path):
+    # In UTM zone 60 the meridian of 180 degrees crosses this square near its middle.
+    zone = CRS.from_epsg(32660)
+    x, y = (float(value) for value in transform_points(180.0, 65.0, LONLAT, zone))
+    square = shapely.box(x - 700, y - 600, x + 700, y + 600)
+    outlines = Outlines(as_geometries([square]), zone, {"complex_id": np.ones(1, int)})
+    path = write_layers(tmp_path / "o.geojson", {"complexes": outlines}, {})
+    [feature] = json.loads(path.read_text())["features"]
+    parts = shapely.get_parts(shapely.geometry.shape(feature["geometry"]))
+    assert len(parts) == 2
+    assert max(part.bounds[2] - part.bounds[0] for part in parts) < 0.05
 
 
 def test_other_endings_are_refused(tmp_path):
