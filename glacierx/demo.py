@@ -49,8 +49,8 @@ def demonstrate(
     """Make a scene, extract its glaciers, draw them, and compare them with the truth.
 
     Args:
-        folder: Where everything is written: scene.tif, dem.tif, truth.gpkg, outlines.gpkg and
-            outlines.png.
+        folder: Where everything is written: outlines.gpkg, outlines.png and, in the folder made,
+            scene.tif, dem.tif and the true outlines.gpkg.
         options: What the scene is like.
         overwrite: Replace existing files.
         progress: Called as work goes on.

@@ -28,7 +28,7 @@ from glacierx.predict.predict import (
 from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import Prediction
-from glacierx.scene.provenance import fingerprint
+from glacierx.scene.provenance import fingerprint, versions
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 from glacierx.scene.terrain import Dem
@@ -109,6 +109,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         )
         write_prediction(scene, chosen, files, options.predict, device=device, progress=progress)
         with Prediction(files.probability, aoi=scene.aoi) as prediction:
+            record = with_outline(prediction, options.outline, always_hash=always_hash)
             complexes = outline(prediction, options.outline, progress=progress)
             division = divide(
                 complexes,
@@ -118,8 +119,8 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
                 prediction=prediction,
                 progress=progress,
             )
-    _say_what_is_missing(scene, division.glaciers, inventory)
-    record = with_outline(record, options.outline)
+    if not len(complexes):
+        _warn(f"No ice found in {scene.name}: the layers are empty.")
     record = with_divide(record, options.divide, scene.dem, divides, always_hash=always_hash)
     return Extraction(division.glaciers, complexes, division.divides, record)
 
@@ -151,8 +152,12 @@ def divide(  # noqa: PLR0913 - what a division may go by
     gsd_m: float | None = None,
     progress: Progress | None = None,
 ) -> Division:
-    """Divide glacier complexes and describe the glaciers; see the functions called here."""
+    """Divide glacier complexes and describe the glaciers; see the functions called here.
+
+    A warning tells of outlines that could not be divided.
+    """
     division = split_glaciers(complexes, dem, options, inventory=inventory, progress=progress)
+    _say_what_is_not_divided(division.glaciers, dem, inventory)
     return add_attributes(
         division,
         dem=dem,
@@ -162,9 +167,33 @@ def divide(  # noqa: PLR0913 - what a division may go by
     )
 
 
-def with_outline(record: Mapping[str, Any], options: OutlineOptions) -> dict[str, Any]:
-    """Add to a run record how outlines were traced."""
-    return {**record, "options": {**record.get("options", {}), "outline": options.as_record()}}
+def with_outline(
+    prediction: Prediction, options: OutlineOptions, *, always_hash: bool = False
+) -> dict[str, Any]:
+    """Return the run record of a probability map with how outlines are traced in it.
+
+    A map that glacierx did not write is described by its file.
+    """
+    record = prediction.record or {
+        "scene": {
+            "name": prediction.name,
+            "gsd_m": prediction.grid.gsd_m,
+            "crs": prediction.grid.crs_name,
+            "shape": list(prediction.grid.shape),
+        },
+        **foreign_record(prediction.path, always_hash=always_hash),
+    }
+    if prediction.aoi is not None:
+        region = prediction.aoi.describe(always_hash=always_hash)
+        record = {**record, "scene": {**record.get("scene", {}), **region}}
+    threshold = prediction.threshold if options.threshold is None else options.threshold
+    traced = {**options.as_record(), "threshold": threshold}
+    return {**record, "options": {**record.get("options", {}), "outline": traced}}
+
+
+def foreign_record(path: PathLike, *, always_hash: bool = False) -> dict[str, Any]:
+    """Begin a run record with a file that holds none."""
+    return {"inputs": [fingerprint(path, always_hash=always_hash)], "versions": versions()}
 
 
 def with_divide(
@@ -180,18 +209,18 @@ def with_divide(
     heights = None
     if dem is not None:
         heights = {**fingerprint(dem.path, always_hash=always_hash), "band": dem.band}
-    return {
-        **record,
-        "dem": heights,
-        "inventory": inventory,
-        "options": {**record.get("options", {}), "divide": options.as_record()},
-    }
+    chosen = {**record.get("options", {})}
+    if heights or inventory:
+        chosen["divide"] = options.as_record()
+    return {**record, "dem": heights, "inventory": inventory, "options": chosen}
 
 
-def _say_what_is_missing(scene: Scene, glaciers: Outlines, inventory: Inventory | None) -> None:
+def _say_what_is_not_divided(
+    glaciers: Outlines, dem: Dem | None, inventory: Inventory | None
+) -> None:
     if not len(glaciers):
-        _warn(f"No ice found in {scene.name}: the layers are empty.")
-    elif scene.dem is None and inventory is None:
+        return
+    if dem is None and inventory is None:
         _warn(
             "There is no DEM: glacier complexes are not divided and have no elevations. "
             "Give one with --dem."

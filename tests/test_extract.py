@@ -178,6 +178,26 @@ def test_the_record_says_what_was_run_and_no_path_or_time(make_scene, make_dem, 
     assert one["versions"]["glacierx"] == gx.__version__
 
 
+def test_the_record_holds_what_was_used_and_nothing_without_effect(make_scene, make_dem):
+    mask = disc((80, 80), (40, 40), 30)
+    path = make_scene(mask)
+    batches = [gx.ExtractOptions(predict=gx.PredictOptions(batch=number)) for number in (1, 2)]
+    one, two = (run(path, options).record for options in batches)
+    assert one == two
+    assert set(one["options"]) == {"predict", "outline"}
+    assert one["options"]["predict"] == {}
+    assert one["options"]["outline"]["threshold"] == 0.5
+    grid = utm_grid((80, 80))
+    divided = run(path, dem=make_dem(cone(grid, (600_400, 5_199_600)), grid)).record
+    assert divided["options"]["divide"]["grid_m"] == 30
+    card = gx.Card("m", "deeplabv3plus", (gx.Slot("green"),), tta="chu6", threshold=0.6,
+                   patch_px=64, arguments={"depth": 18, "widths": [4, 4, 4, 4, 8]})  # fmt: skip
+    with gx.open_scene(path) as scene:
+        found = gx.extract(scene, gx.build_model(card)).record["options"]
+    assert found["predict"] == {"tta": "chu6", "patch_px": 64, "keep": 0.9}
+    assert found["outline"]["threshold"] == 0.6
+
+
 def test_the_same_run_gives_the_same_bytes(make_scene, make_dem, tmp_path):
     mask = disc((100, 100), (50, 50), 30)
     grid = utm_grid((100, 100))

@@ -160,14 +160,24 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"--config {path} is not TOML: {error}.") from error
     values = _flat(table)
-    known = {param.name for param in ctx.command.params}
-    unknown = sorted(set(values) - known)
+    by_flag = {name: param for param in ctx.command.params for name in _names(param)}
+    unknown = sorted(set(values) - set(by_flag))
     if unknown:
         raise OptionError(
             f"--config {path} sets {', '.join(unknown)}, which {ctx.info_name} does not have. "
             f"See glacierx {ctx.info_name} --help."
         )
-    prefer(ctx, values, strong=True)
+    chosen = {}
+    for name, value in values.items():
+        param = by_flag[name]
+        one = param.multiple and not isinstance(value, list)
+        chosen[str(param.name)] = [value] if one else value
+    prefer(ctx, chosen, strong=True)
+
+
+def _names(param: click.Parameter) -> set[str]:
+    """Return what a config file may call a parameter: its flags, without dashes."""
+    return {flag.lstrip("-").replace("-", "_") for flag in param.opts} | {str(param.name)}
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:

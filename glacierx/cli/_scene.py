@@ -82,6 +82,10 @@ model_option = click.option(
     help="A model file, the name of a model, ndsi, otsu, or auto.",
 )
 
+hash_option = click.option(
+    "--hash", "always_hash", is_flag=True, help="Hash inputs above 2 GB too."
+)
+
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing files.")
 
 

@@ -11,6 +11,7 @@ from glacierx.cli._scene import (
     aoi_buffer_option,
     aoi_option,
     file_option,
+    hash_option,
     output_option,
     overwrite_option,
 )
@@ -27,6 +28,7 @@ from glacierx.options import DivideOptions
 @file_option("--probability", "Probability map, for the columns that come from its pixels.")
 @aoi_option
 @aoi_buffer_option
+@hash_option
 @overwrite_option
 @options_for(DivideOptions, "options")
 def command(
@@ -39,6 +41,7 @@ def command(
     probability: Path | None,
     aoi: Path | None,
     aoi_buffer_m: float,
+    always_hash: bool,
     overwrite: bool,
     options: DivideOptions,
 ) -> None:
@@ -49,11 +52,12 @@ def command(
         glacierx divide complexes.gpkg --dem dem.tif -o glaciers.gpkg
     """
     from glacierx.errors import OptionError
-    from glacierx.extract import divide, with_divide
+    from glacierx.extract import divide, foreign_record, with_divide
     from glacierx.outlines.geopackage import check_format, read_complexes, write_layers
     from glacierx.outlines.reference import inventory_around
     from glacierx.scene.output import check_output
     from glacierx.scene.prediction import open_prediction
+    from glacierx.scene.raster import base_name
     from glacierx.scene.terrain import Dem
 
     if aoi and not probability:
@@ -62,8 +66,11 @@ def command(
     inputs = [complexes, dem, divides, probability, aoi]
     check_output(output, overwrite=overwrite, inputs=inputs)
     outlines, record = read_complexes(complexes, layer)
+    record = record or foreign_record(complexes, always_hash=always_hash)
     with ExitStack() as stack:
         heights = stack.enter_context(Dem(dem, dem_band)) if dem else None
+        if heights is not None and len(outlines):
+            heights.check_overlap(outlines.frame, base_name(complexes))
         pixels = None
         if probability:
             pixels = open_prediction(probability, aoi=aoi, aoi_buffer_m=aoi_buffer_m)
@@ -77,7 +84,7 @@ def command(
             gsd_m=record.get("scene", {}).get("gsd_m"),
             progress=progress(),
         )
-        record = with_divide(record, options, heights, divides)
+        record = with_divide(record, options, heights, divides, always_hash=always_hash)
     layers = {"glaciers": division.glaciers, "divides": division.divides}
     write_layers(output, layers, record, overwrite=overwrite, inputs=inputs)
     click.echo(output)

@@ -11,6 +11,7 @@ from glacierx.cli._options import Command, options_for, progress, say
 from glacierx.cli._scene import (
     device_option,
     file_option,
+    hash_option,
     model_option,
     output_option,
     overwrite_option,
@@ -29,7 +30,7 @@ from glacierx.options import DivideOptions, ExtractOptions, OutlineOptions, Pred
 @file_option("--probability", "Keep the probability map (GeoTIFF).")
 @file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
 @file_option("--log", "Write paths, times and the run record (JSON).")
-@click.option("--hash", "always_hash", is_flag=True, help="Hash inputs above 2 GB too.")
+@hash_option
 @device_option
 @overwrite_option
 @options_for(PredictOptions, "predicting")

@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
                 OUT_OF_MEMORY,
             ) from error
         except KeyboardInterrupt:
-            click.echo("Interrupted: nothing was written.", err=True)
+            click.echo("Interrupted: no half-written file is left.", err=True)
             ctx.exit(INTERRUPTED)
 
 

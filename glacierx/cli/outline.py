@@ -5,7 +5,13 @@ from pathlib import Path
 import click
 
 from glacierx.cli._options import Command, options_for, progress
-from glacierx.cli._scene import aoi_buffer_option, aoi_option, output_option, overwrite_option
+from glacierx.cli._scene import (
+    aoi_buffer_option,
+    aoi_option,
+    hash_option,
+    output_option,
+    overwrite_option,
+)
 from glacierx.options import OutlineOptions
 
 
@@ -14,6 +20,7 @@ from glacierx.options import OutlineOptions
 @output_option("Where glacier complexes go: .gpkg, .shp or .geojson.")
 @aoi_option
 @aoi_buffer_option
+@hash_option
 @overwrite_option
 @options_for(OutlineOptions, "options")
 def command(
@@ -21,6 +28,7 @@ def command(
     output: Path,
     aoi: Path | None,
     aoi_buffer_m: float,
+    always_hash: bool,
     overwrite: bool,
     options: OutlineOptions,
 ) -> None:
@@ -40,6 +48,6 @@ def command(
     check_output(output, overwrite=overwrite, inputs=inputs)
     with open_prediction(raster, aoi=aoi, aoi_buffer_m=aoi_buffer_m) as prediction:
         complexes = outline(prediction, options, progress=progress())
-        record = with_outline(prediction.record, options)
+        record = with_outline(prediction, options, always_hash=always_hash)
     write_layers(output, {"complexes": complexes}, record, overwrite=overwrite, inputs=inputs)
     click.echo(output)

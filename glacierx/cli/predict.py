@@ -9,6 +9,7 @@ from glacierx.cli._options import Command, options_for, progress
 from glacierx.cli._scene import (
     device_option,
     file_option,
+    hash_option,
     model_option,
     output_option,
     overwrite_option,
@@ -22,6 +23,7 @@ from glacierx.options import PredictOptions
 @output_option("The probability map (GeoTIFF, uint8 in steps of 0.004, nodata 255).")
 @file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
 @model_option
+@hash_option
 @device_option
 @overwrite_option
 @options_for(PredictOptions, "options")

@@ -1,5 +1,6 @@
 """The outline schema; area, elevation, slope, aspect, date."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,13 @@ from glacierx.outlines.divides import Division
 from glacierx.outlines.elevation import elevation_columns
 from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.zonal import zonal_columns
-from glacierx.scene.geodesy import areas_km2, lengths_m, to_lonlat, wrap_longitude
+from glacierx.scene.geodesy import (
+    areas_km2,
+    lengths_m,
+    to_lonlat,
+    transform_geometries,
+    wrap_longitude,
+)
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.terrain import Dem
 
@@ -43,7 +50,10 @@ PLACE = (
     Column("cenlat", "float", "latitude of that point, degrees"),
     Column("area_km2", "float", "area on the WGS 84 ellipsoid, nunataks taken off"),
     Column(
-        "area_unc_km2", "float", "area of half a pixel along the ice margin, not divides", "unc_km2"
+        "area_unc_km2",
+        "float",
+        "area of half a pixel along the ice margin, not along divides or the scene's frame",
+        "unc_km2",
     ),
 )
 TIME = (
@@ -110,8 +120,8 @@ def add_complex_attributes(
         gsd_m: Ground sampling distance of the scene.
         src_date: Date of the scene.
     """
-    boundary_m = lengths_m(shapely.boundary(complexes.geometry), complexes.crs)
-    done = complexes.with_columns(**_place(complexes, boundary_m, gsd_m, src_date))
+    margin_m = _margins_m(complexes, prediction)
+    done = complexes.with_columns(**_place(complexes, margin_m, gsd_m, src_date))
     if prediction is not None:
         done = done.with_columns(**zonal_columns(done, prediction))
     return in_schema(done, COMPLEXES)
@@ -139,7 +149,7 @@ def add_attributes(
     """
     glaciers, divides = division
     length = lengths_m(divides.geometry, divides.crs)
-    margin_m = lengths_m(shapely.boundary(glaciers.geometry), glaciers.crs)
+    margin_m = _margins_m(glaciers, prediction)
     for side in ("first", "second"):
         np.subtract.at(margin_m, divides[side], length)
     from_pixels = (
@@ -159,6 +169,19 @@ def add_attributes(
         length_m=np.round(length, 2),
     )
     return Division(in_schema(done, GLACIERS), in_schema(lines, DIVIDES))
+
+
+def _margins_m(outlines: Outlines, prediction: Prediction | None) -> NDArray[np.float64]:
+    """Measure outlines and their nunataks in metres, without what lies on the scene's frame."""
+    boundary = shapely.boundary(outlines.geometry)
+    if prediction is None:
+        return lengths_m(boundary, outlines.crs)
+    grid = prediction.grid
+    boundary = transform_geometries(boundary, outlines.crs, grid.crs)
+    frame = grid.footprint.boundary.buffer(0.01 * math.sqrt(abs(grid.transform.determinant)))
+    cut = shapely.intersects(boundary, frame)
+    boundary[cut] = shapely.difference(boundary[cut], frame)
+    return lengths_m(boundary, grid.crs)
 
 
 def _place(

@@ -1,6 +1,5 @@
 """Glacier complexes + DEM -> glaciers, ice divides."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from scipy import ndimage
 
-from glacierx.errors import GlacierxWarning, GridError
+from glacierx.errors import GridError
 from glacierx.options import DivideOptions
 from glacierx.outlines.cut import Cutter, border_lines
 from glacierx.outlines.flowsheds import divide_ice, merge_slivers
@@ -49,17 +48,16 @@ def check_dem(dem: Dem, options: DivideOptions) -> None:
     Raises:
         GridError: Its cells are wider than 100 m, and `force_dem` is not set.
     """
-    if dem.gsd_m > COARSEST_M * 1.05 and not options.force_dem:
+    if dem.gsd_m > COARSEST_M * 1.01 and not options.force_dem:
         raise GridError(
             f"The cells of {dem.name} are {dem.gsd_m:.0f} m wide: too coarse for ice divides, "
             f"which need {COARSEST_M:.0f} m or less. Give a finer DEM, or --force-dem."
         )
-    if dem.gsd_m > options.grid_m * 1.5:
-        warnings.warn(
+    # One arc second, the spacing of most DEMs, is up to 31 m.
+    if dem.gsd_m > options.grid_m * 1.05:
+        dem.warn_once(
             f"The cells of {dem.name} are {dem.gsd_m:.0f} m wide and ice is routed on "
-            f"{options.grid_m:g} m: heights between are interpolated, so divides are less sure.",
-            GlacierxWarning,
-            stacklevel=2,
+            f"{options.grid_m:g} m: heights between are interpolated, so divides are less sure."
         )
 
 
@@ -91,12 +89,13 @@ def split_glaciers(
     """
     if dem is not None and inventory is None:
         check_dem(dem, options)
+    lasting = inventory.areas_within(complexes) / 2 if inventory is not None else np.zeros(0)
     cuts: list[_Cut] = []
     ids = np.unique(complexes["complex_id"]).tolist()
     for done, complex_id in enumerate(ids, 1):
         rows = np.flatnonzero(complexes["complex_id"] == complex_id)
         group = complexes.select(rows)
-        plan = _plan(group, dem, options, inventory)
+        plan = _plan(group, dem, options, inventory, lasting)
         for row, polygon in zip(rows.tolist(), group.geometry, strict=True):
             pieces, label = plan.cut(polygon)
             cuts.append(_Cut(row, pieces, plan.divided[label], plan.reference[label]))
@@ -135,7 +134,11 @@ class _Plan:
 
 
 def _plan(
-    group: Outlines, dem: Dem | None, options: DivideOptions, inventory: Inventory | None
+    group: Outlines,
+    dem: Dem | None,
+    options: DivideOptions,
+    inventory: Inventory | None,
+    lasting: NDArray[np.float64],
 ) -> _Plan:
     if dem is None and inventory is None:
         return _Plan(None, np.zeros(1, np.int64), np.full(1, -1))
@@ -153,15 +156,12 @@ def _plan(
         reference = np.full(len(divided), -1)
     # Outlines may be in degrees, or in the stretched metres of a map.
     per_m2 = float(shapely.area(group.geometry).sum()) / area_m2
-    # A small glacier of an inventory stays one; what flow makes so small is no glacier.
-    half = 0.5 * np.bincount(label.ravel(), minlength=len(divided)) * grid.gsd_m**2 * per_m2
-    cutter = Cutter(
-        label,
-        grid,
-        group.crs,
-        sliver=options.sliver_km2 * 1e6 * per_m2,
-        lasting=np.where(reference >= 0, half, np.inf),
-    )
+    # A small glacier of an inventory stays one, but not a corner of a large one; and what flow
+    # makes so small is no glacier.
+    known = reference >= 0
+    least = np.full(len(reference), np.inf)
+    least[known] = lasting[reference[known]]
+    cutter = Cutter(label, grid, group.crs, sliver=options.sliver_km2 * 1e6 * per_m2, lasting=least)
     return _Plan(cutter, divided, reference)
 
 

@@ -6,8 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+
+from glacierx.scene.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class Outlines:
         return [dict(zip(names, row, strict=True)) for row in zip(*plain, strict=True)] or [
             {} for _ in range(len(self))
         ]
+
+    @property
+    def frame(self) -> Grid:
+        """The box around all outlines, as a grid of one cell."""
+        left, bottom, right, top = shapely.total_bounds(self.geometry).tolist()
+        return Grid(self.crs, Affine(right - left, 0, left, 0, bottom - top, top), (1, 1))
 
     @property
     def __geo_interface__(self) -> dict[str, Any]:

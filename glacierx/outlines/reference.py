@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from glacierx.errors import GridError, OutlineError
 from glacierx.options import DivideOptions
-from glacierx.outlines.flowsheds import merge_slivers
+from glacierx.outlines.flowsheds import EIGHT, merge_slivers
 from glacierx.outlines.outlines import Outlines
 from glacierx.scene.geodesy import is_near, transform_geometries
 from glacierx.scene.grid import Grid
@@ -62,14 +62,22 @@ class Inventory:
             "ref_date": _text(source, DATE_COLUMNS, chosen),
         }
 
+    def areas_within(self, outlines: Outlines) -> NDArray[np.float64]:
+        """Return how much of each glacier lies within outlines, in square units of their CRS."""
+        at, of = shapely.STRtree(self.geometry).query(outlines.geometry, predicate="intersects")
+        shared = shapely.area(shapely.intersection(outlines.geometry[at], self.geometry[of]))
+        areas: NDArray[np.float64] = np.zeros(len(self.geometry))
+        np.add.at(areas, of, shared)
+        return areas
+
     def label(
         self, ice: NDArray[np.bool_], grid: Grid, crs: CRS, options: DivideOptions
     ) -> tuple[Labels, Labels]:
-        """Give each cell of ice the nearest glacier of the inventory.
+        """Give each cell of ice the nearest glacier of the inventory that the ice shows.
 
         Returns:
             Labels from 1, 0 where there is no ice; and for each label the glacier's index, -1 for
-            ice that is too far from any.
+            ice that is too far from any or apart from all.
         """
         box = shapely.box(*grid.bounds).buffer(options.reference_reach_m)
         near = np.flatnonzero(is_near(self.geometry, crs, box, grid.crs, 0))
@@ -84,23 +92,26 @@ class Inventory:
                 transform=grid.transform,
                 dtype="int32",
             )
-        label = np.asarray(burnt, np.int64)
+        label = np.where(ice, burnt, 0).astype(np.int64)
         if label.any():
             away, nearest = ndimage.distance_transform_edt(
                 label == 0, sampling=grid.gsd_m, return_indices=True
             )
-            label = np.where(away <= options.reference_reach_m, label[tuple(nearest)], 0)
-        label = np.where(ice, label, 0)
-        far, count = ndimage.label(ice & (label == 0), np.ones((3, 3), bool))
+            # Ice goes to a glacier that it hangs together with, however near another's is.
+            part, _ = ndimage.label(ndimage.binary_dilation(ice, EIGHT), EIGHT)
+            reached = ice & np.isin(part, np.unique(part[label > 0]))
+            reached &= away <= options.reference_reach_m
+            label = np.where(reached, label[tuple(nearest)], 0)
+        far, count = ndimage.label(ice & (label == 0), EIGHT)
         label = np.where(far > 0, far + len(near), label)
         owner = np.r_[-1, near, np.full(count, -1)]
         return _without_far_slivers(label, owner, grid, options)
 
 
-def inventory_around(path: PathLike, outlines: Outlines) -> Inventory:
-    """Read the glaciers of an inventory that lie near outlines."""
+def inventory_around(path: PathLike, outlines: Outlines) -> Inventory | None:
+    """Read the glaciers of an inventory that lie near outlines; None if there are no outlines."""
     if not len(outlines):
-        raise OutlineError("There are no outlines to divide.")
+        return None
     return Inventory(path, shapely.box(*shapely.total_bounds(outlines.geometry)), outlines.crs)
 
 

@@ -60,8 +60,9 @@ def _ice(
 ) -> Iterator[NDArray[np.bool_]]:
     rows, columns = prediction.grid.shape
     for first, last in row_bands(rows, STRIP_ROWS):
-        steps = prediction.read(Window(0, first, columns, last - first))
-        yield (steps >= cut) & (steps != UNKNOWN)
+        window = Window(0, first, columns, last - first)
+        steps = prediction.read(window)
+        yield (steps >= cut) & (steps != UNKNOWN) & prediction.inside(window)
         if progress:
             progress(last, rows, "rows traced")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from glacierx.errors import MissingBandError, ModelError
+from glacierx.errors import MissingBandError, ModelError, SceneError
 from glacierx.predict.normalise import Normalisation
 from glacierx.predict.tta import VIEWS
 from glacierx.scene.scene import Scene
@@ -132,7 +132,7 @@ class Card:
 
         Raises:
             MissingBandError: A required role, or the minimum, is missing.
-            ModelError: The model needs reflectance and the scene's units are unknown.
+            SceneError: The model needs reflectance and the scene's units are unknown.
         """
         reason = f"the model {self.name}"
         for slot in self.inputs:
@@ -144,7 +144,7 @@ class Card:
             raise MissingBandError(missing, scene.roles, scene.name, reason)
         present = [role for role in self.roles if role in scene.roles and role in OPTICAL]
         if self.normalisation.needs_reflectance and not scene.has_reflectance(present):
-            raise ModelError(
+            raise SceneError(
                 f"The model {self.name} needs reflectance, and the units of {scene.name} are "
                 "unknown. Give --sensor and --level, or --scale and --offset."
             )
@@ -153,7 +153,7 @@ class Card:
         """Tell whether the model can take a scene and was made for its GSD."""
         try:
             self.check(scene)
-        except (MissingBandError, ModelError):
+        except SceneError:
             return False
         return self.gsd_m[0] <= scene.grid.gsd_m <= self.gsd_m[1]
 

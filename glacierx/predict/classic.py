@@ -115,7 +115,7 @@ def _fit_ndsi(scene: Scene) -> PixelMethod:
     thresholds = {"ndsi": NDSI_ABOVE, "green": GREEN_ABOVE}
     if "nir" in scene.roles and scene.has_reflectance(("nir",)):
         return PixelMethod("ndsi", ("green", "nir", "swir1"), {**thresholds, "nir": NIR_ABOVE})
-    note = "there is no NIR band, so lakes may be taken for ice"
+    note = "there is no NIR band in known units, so lakes may be taken for ice"
     return PixelMethod("ndsi", ("green", "swir1"), thresholds, (note,))
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from glacierx.predict.classic import METHODS, PixelMethod, fit_method
 from glacierx.predict.engine import Engine, choose_device
 from glacierx.predict.model import Model, find_model, load_card, load_model, shipped_models
 from glacierx.predict.normalise import fit_normaliser
-from glacierx.predict.tiling import Strip, Tiler
+from glacierx.predict.tiling import Patch, Strip, Tiler
 from glacierx.scene.geotiff import RowWriter, check_rasters
 from glacierx.scene.grid import row_bands
 from glacierx.scene.output import staged
@@ -144,6 +144,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
     path: PathLike | None = None,
     mask: PathLike | None = None,
     overwrite: bool = False,
+    always_hash: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Prediction:
@@ -157,6 +158,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
             that vanishes with the prediction if None.
         mask: File of a mask (1 glacier, 0 not, 255 unknown), if wanted.
         overwrite: Replace existing files.
+        always_hash: Hash input files above 2 GB too.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         progress: Called as work goes on.
 
@@ -180,9 +182,8 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
                 parts.enter_context(staged(file, overwrite=overwrite)) if file is not None else None
                 for file in (final, mask)
             )
-            files = PredictionFiles(
-                part or final, mask_part, record=make_record(scene, chosen, options)
-            )
+            record = make_record(scene, chosen, options, always_hash=always_hash)
+            files = PredictionFiles(part or final, mask_part, record=record)
             write_prediction(scene, chosen, files, options, device=device, progress=progress)
         prediction = Prediction(final, aoi=scene.aoi)
         if temporary is not None:
@@ -200,11 +201,22 @@ def make_record(
 ) -> dict[str, Any]:
     """Say what is predicted, from what and with which versions, without paths or times."""
     return {
-        "scene": scene.describe(),
+        "scene": scene.describe(always_hash=always_hash),
         "inputs": scene.fingerprints(always_hash=always_hash),
         "model": model.describe(),
-        "options": {"predict": options.as_record()},
+        "options": {"predict": _effective(options, model)},
         "versions": versions("torch") if isinstance(model, Model) else versions(),
+    }
+
+
+def _effective(options: PredictOptions, model: Model | PixelMethod) -> dict[str, Any]:
+    """Return the options that change the result, with the card's where none were given."""
+    if not isinstance(model, Model):
+        return {}
+    return {
+        "tta": options.tta or model.card.tta,
+        "patch_px": options.patch_px or model.card.patch_px,
+        "keep": options.keep,
     }
 
 
@@ -303,18 +315,22 @@ def _network_rows(
         def context(row: int, column: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             return read_context(scene, roles, (row, column), tiler.patch_px, card.context)
 
-    done, began, told = 0, time.monotonic(), False
+    def run(patches: Sequence[Patch]) -> NDArray[np.float32]:
+        began, first = time.monotonic(), not engine.patches_run
+        found = engine.run(patches)
+        if first:
+            whole = (time.monotonic() - began) / len(patches) * tiler.patches
+            _say_what_tta_costs(tta, engine.views, whole)
+        return found
+
+    done = 0
     for values, wanted, patches in tiler.run(
-        lambda first, last: _strip(scene, roles, first, last), engine.run, context
+        lambda first, last: _strip(scene, roles, first, last), run, context
     ):
         yield values, wanted
         done += patches
         if progress:
             progress(done, tiler.patches, "patches")
-        if not told and engine.patches_run:
-            told = True
-            whole = (time.monotonic() - began) / done * tiler.patches
-            _say_what_tta_costs(tta, engine.views, whole)
 
 
 def check_patch(model: Model, patch_px: int) -> None:

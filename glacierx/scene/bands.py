@@ -188,10 +188,10 @@ def _split_index(target: str) -> tuple[str, int | None]:
 def _roles_in_file(dataset: Any, sensor: Sensor | None) -> dict[str, int]:
     described = [text or "" for text in dataset.descriptions]
     named = [_described_role(text, sensor) for text in described]
-    if not any(named) and sensor and sensor.stack:
-        return _stacked(dataset, sensor)
-    if sensor and sensor.stack and len(sensor.stack) == dataset.count:
+    if sensor and sensor.stack and (not any(named) or len(sensor.stack) == dataset.count):
+        roles = _stacked(dataset, sensor)
         _agree(dataset, sensor, named)
+        return roles
     if not any(named):
         colors = tuple(dataset.colorinterp)
         if dataset.dtypes[0] == "uint8" and colors in _PRESUMED[0 if sensor else 1 :]:
@@ -199,7 +199,7 @@ def _roles_in_file(dataset: Any, sensor: Sensor | None) -> dict[str, int]:
                 _ambiguous(dataset, "GDAL calls those of any 8-bit file red, green, blue")
             )
         named = [_COLORS.get(color) for color in colors]
-    roles: dict[str, int] = {}
+    roles = {}
     for index, role in enumerate(named, 1):
         if role in roles:
             raise SceneError(

@@ -15,6 +15,7 @@ from rasterio.windows import Window
 from glacierx.errors import GridError, OptionError, OutlineError, SceneError
 from glacierx.scene.geodesy import is_near, metric_crs, transform_geometries
 from glacierx.scene.grid import Grid
+from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import (
     PathLike,
     base_name,
@@ -164,13 +165,14 @@ class AreaOfInterest:
 
     Attributes:
         path: The vector file.
+        buffer_m: By how much it is widened.
         polygon: The region in the scene's CRS, within its footprint.
     """
 
     def __init__(self, path: PathLike, buffer_m: float, grid: Grid) -> None:
         if not 0 <= buffer_m < math.inf:
             raise OptionError(f"--aoi-buffer-m is {buffer_m:g}. It takes a number from 0.")
-        self.path = str(path)
+        self.path, self.buffer_m = str(path), buffer_m
         layer = read_layer(path, prefer=("glaciers",))
         metric = metric_crs(grid.crs, grid.bounds)
         shapes = layer.geometry[shapely.get_dimensions(layer.geometry) == 2]
@@ -191,6 +193,13 @@ class AreaOfInterest:
             )
         self._grid = grid
         shapely.prepare(self.polygon)
+
+    def describe(self, *, always_hash: bool = False) -> dict[str, Any]:
+        """Return what a run record says of the region."""
+        return {
+            "aoi": fingerprint(self.path, always_hash=always_hash),
+            "aoi_buffer_m": self.buffer_m,
+        }
 
     def inside(self, window: Window) -> NDArray[np.bool_]:
         """Return True where the centre of a pixel of the window lies in the region."""

@@ -1,10 +1,12 @@
 """What went in: fingerprints of files, versions of libraries."""
 
 import hashlib
+import re
 import urllib.request
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fiona
 import numpy as np
@@ -43,7 +45,12 @@ def fingerprint(path: PathLike, *, always_hash: bool = False) -> dict[str, Any]:
     return {"name": name, "sha256": digest}
 
 
-def _remote(url: str) -> dict[str, Any]:
+def _remote(path: str) -> dict[str, Any]:
+    url = path.removeprefix("/vsicurl/")
+    bucket = re.match(r"(?:s3://|/vsis3/)([^/]+)/(.+)", path)
+    if bucket:
+        # A private bucket does not answer this; its files are known by name alone.
+        url = f"https://{bucket[1]}.s3.amazonaws.com/{quote(bucket[2])}"
     if not url.startswith(("http://", "https://")):
         return {}
     request = urllib.request.Request(url, method="HEAD")

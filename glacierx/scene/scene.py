@@ -127,8 +127,11 @@ class Scene(Handle):
             return np.ones((int(window.height), int(window.width)), bool)
         return self.aoi.inside(window)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, *, always_hash: bool = False) -> dict[str, Any]:
         """Return what a run record says of the scene: inputs, bands, units, date, grid."""
+        region: dict[str, Any] = {"aoi": None, "aoi_buffer_m": None}
+        if self.aoi is not None:
+            region = self.aoi.describe(always_hash=always_hash)
         bands = {
             source.role: {
                 "file": base_name(source.path),
@@ -151,6 +154,7 @@ class Scene(Handle):
             "shape": list(self.grid.shape),
             "bands": bands,
             **self._inputs,
+            **region,
         }
 
     def fingerprints(self, *, always_hash: bool = False) -> list[dict[str, Any]]:
@@ -237,7 +241,12 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         scene = Scene(base_name(path or reference.path), files, reference.grid)
         scene.sensor = record.name if record else None
         scene.date, scene.date_source = _date(date, reference.tags)
-        scene._inputs = _inputs(level, nodata, marks, aoi, aoi_buffer_m)
+        # Choices that change the result, without the folders that they name.
+        scene._inputs = {
+            "level": level,
+            "nodata": None if nodata is None else str(nodata),
+            "invalid": [re.sub(r"^.*[/\\]", "", mark) for mark in marks],
+        }
         for text in marks:
             scene._masks.append(QualityMask(text, scene.grid))
             closing.callback(scene._masks[-1].close)
@@ -251,23 +260,6 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
             scene.dem.check_overlap(scene.grid, scene.name)
         scene._closing = closing.pop_all()
     return scene
-
-
-def _inputs(
-    level: str | None,
-    nodata: Nodata,
-    marks: Sequence[str],
-    aoi: PathLike | None,
-    aoi_buffer_m: float,
-) -> dict[str, Any]:
-    """Collect the choices that change the result, without the folders that they name."""
-    return {
-        "level": level,
-        "nodata": None if nodata is None else str(nodata),
-        "invalid": [re.sub(r"^.*[/\\]", "", mark) for mark in marks],
-        "aoi": None if aoi is None else fingerprint(aoi),
-        "aoi_buffer_m": aoi_buffer_m if aoi is not None else None,
-    }
 
 
 def _date(asked: str | None, tags: dict[str, str]) -> tuple[str | None, str]:

@@ -58,7 +58,7 @@ class Dem(Handle):
                 f"The heights of {self.name} are in {unit}. Convert them to metres "
                 "(gdal_calc.py --calc 'A*0.3048')."
             )
-        self._warn_of_values = True
+        self._told: set[str] = set()
 
     def _choose_band(self, band: int | None) -> int:
         count = self._file.count
@@ -89,6 +89,12 @@ class Dem(Handle):
     def gsd_m(self) -> float:
         """Ground sampling distance in metres."""
         return self.grid.gsd_m
+
+    def warn_once(self, text: str, kind: str = "") -> None:
+        """Warn, unless that or another text of the same kind was told of this DEM before."""
+        if (kind or text) not in self._told:
+            self._told.add(kind or text)
+            warnings.warn(text, GlacierxWarning, stacklevel=3)
 
     def check_overlap(self, grid: Grid, name: str) -> None:
         """Refuse a grid that the DEM does not touch; warn where it covers only a part.
@@ -125,7 +131,7 @@ class Dem(Handle):
         # Averaging to about half the spacing of the grid bounds the memory that a fine DEM takes.
         step = max(1, int(grid.gsd_m / self.gsd_m / 2))
         heights, own = self._averaged(window, step)
-        finer = self.gsd_m < 0.75 * grid.gsd_m
+        finer = self.gsd_m < 0.99 * grid.gsd_m
         moved = resample(
             heights[None], own, grid, Resampling.average if finer else Resampling.cubic
         )[0]
@@ -167,13 +173,11 @@ class Dem(Handle):
         heights = raw.astype(np.float32) * np.float32(self._scale) + np.float32(self._offset)
         absurd = known & ~((heights >= LOWEST_M) & (heights <= HIGHEST_M))
         absurd &= np.isfinite(heights)
-        if absurd.any() and self._warn_of_values:
-            self._warn_of_values = False
-            warnings.warn(
+        if absurd.any():
+            self.warn_once(
                 f"{self.name} holds heights such as {heights[absurd][0]:.0f} m without calling "
                 "them nodata; they are taken as voids.",
-                GlacierxWarning,
-                stacklevel=2,
+                kind="values",
             )
         return np.where(known & ~absurd, heights, np.float32(np.nan))
 

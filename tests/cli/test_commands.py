@@ -1,5 +1,6 @@
 """Every command, run as a user runs it, and its files read again."""
 
+import hashlib
 import json
 import re
 import signal
@@ -64,6 +65,13 @@ def test_extract_writes_every_result_and_prints_their_paths(scene, dem, tmp_path
     )
 
 
+def left_half(folder):
+    """Write a region that holds the left half of the scene."""
+    half = as_geometries([shapely.box(600_000, 5_198_000, 600_600, 5_200_000)])
+    outlines = gx.Outlines(half, utm_grid((1, 1)).crs, {"complex_id": np.ones(1, int)})
+    return gx.write_outlines(outlines, folder / "region.gpkg")
+
+
 def test_the_library_does_the_same_as_the_command(scene, dem, tmp_path):
     run("extract", scene, "--dem", dem, "-o", tmp_path / "cli.gpkg")
     with gx.open_scene(scene, dem=dem) as opened:
@@ -77,11 +85,7 @@ def test_the_steps_do_the_same_as_the_whole(scene, dem, tmp_path, limited):
     p, q, c = (tmp_path / name for name in ("p.tif", "q.tif", "c.gpkg"))
     aoi = []
     if limited:
-        region = tmp_path / "region.gpkg"
-        left_half = as_geometries([shapely.box(600_000, 5_198_000, 600_600, 5_200_000)])
-        outlines = gx.Outlines(left_half, utm_grid((1, 1)).crs, {"complex_id": np.ones(1, int)})
-        gx.write_outlines(outlines, region)
-        aoi = ["--aoi", region, "--aoi-buffer-m", "20"]
+        aoi = ["--aoi", left_half(tmp_path), "--aoi-buffer-m", "20"]
     run("extract", scene, "--dem", dem, "-o", whole, "--probability", p, *aoi)
     run("predict", scene, "-o", q, "--mask", tmp_path / "m.tif", *aoi)
     assert p.read_bytes() == q.read_bytes()
@@ -97,11 +101,71 @@ def test_the_steps_do_the_same_as_the_whole(scene, dem, tmp_path, limited):
     assert len(gx.read_outlines(tmp_path / "from_mask.gpkg")) == 1
 
 
-def test_a_scene_without_ice_ends_well(make_scene, tmp_path):
+def test_a_scene_without_ice_ends_well(make_scene, dem, tmp_path):
     path = make_scene(np.zeros((60, 60), bool))
     result = run("extract", path, "-o", tmp_path / "o.gpkg")
     assert "No ice found" in result.stderr
     assert len(gx.read_outlines(tmp_path / "o.gpkg")) == 0
+    other = make_scene(MASK, name="ice.tif")
+    run("extract", other, "-o", tmp_path / "old.gpkg")
+    for flags in ([], ["--dem", dem], ["--divides", tmp_path / "old.gpkg"]):
+        run("divide", tmp_path / "o.gpkg", *flags, "-o", tmp_path / "d.gpkg", "--overwrite")
+        assert len(gx.read_outlines(tmp_path / "d.gpkg")) == 0
+
+
+def test_divide_says_what_it_could_not_divide(scene, dem, make_dem, tmp_path):
+    run("extract", scene, "-o", tmp_path / "c.gpkg")
+    divide = ("divide", tmp_path / "c.gpkg", "--overwrite", "-o", tmp_path / "d.gpkg")
+    assert "There is no DEM" in run(*divide).stderr
+    grid = utm_grid((120, 60))
+    half = make_dem(np.full(grid.shape, 3000.0), grid, name="half.tif")
+    told = run(*divide, "--dem", half).stderr
+    assert "covers" in told
+    assert "1 of 2 outlines lie outside the DEM" in told
+    assert run(*divide, "--dem", dem).stderr == ""
+    far = make_dem(np.full((50, 50), 3000.0), utm_grid((50, 50), corner=(800_000, 5_200_000)),
+                   name="far.tif")  # fmt: skip
+    (tmp_path / "d.gpkg").unlink()
+    assert "far.tif" in run(*divide, "--dem", far, code=4)
+    assert not (tmp_path / "d.gpkg").exists()
+
+
+def test_outline_keeps_to_the_region(scene, tmp_path):
+    region = left_half(tmp_path)
+    run("predict", scene, "-o", tmp_path / "whole.tif")
+    run("outline", tmp_path / "whole.tif", "--aoi", region, "-o", tmp_path / "a.gpkg")
+    run("extract", scene, "--aoi", region, "-o", tmp_path / "b.gpkg")
+    one, other = (gx.read_outlines(tmp_path / name, "complexes") for name in ("a.gpkg", "b.gpkg"))
+    assert all(a.equals_exact(b, 0) for a, b in zip(one.geometry, other.geometry, strict=True))
+    assert one["cut_by_aoi"].tolist() == [1]
+    record = gx.read_record(tmp_path / "a.gpkg")
+    assert record["scene"]["aoi"]["name"] == "region.gpkg"
+    assert record == {k: v for k, v in gx.read_record(tmp_path / "b.gpkg").items()
+                      if k not in ("dem", "inventory")}  # fmt: skip
+
+
+def test_results_of_others_are_known_by_their_files(dem, tmp_path):
+    grid = utm_grid(MASK.shape)
+    write_tif(tmp_path / "mask.tif", MASK[None].astype("uint8"), grid)
+    run("outline", tmp_path / "mask.tif", "-o", tmp_path / "c.gpkg")
+    record = gx.read_record(tmp_path / "c.gpkg")
+    assert record["inputs"][0]["sha256"] == sha256(tmp_path / "mask.tif")
+    assert record["scene"]["gsd_m"] == pytest.approx(10, abs=0.01)
+    assert "gdal" in record["versions"]
+    run("divide", tmp_path / "c.gpkg", "--dem", dem, "-o", tmp_path / "g.gpkg")
+    glaciers = gx.read_outlines(tmp_path / "g.gpkg")
+    assert (glaciers["area_unc_km2"] > 0).all()
+    bare = gx.Outlines(glaciers.geometry, glaciers.crs, {"complex_id": glaciers["complex_id"]})
+    gx.write_outlines(bare, tmp_path / "bare.geojson")
+    run("divide", tmp_path / "bare.geojson", "--hash", "-o", tmp_path / "h.gpkg")
+    record = gx.read_record(tmp_path / "h.gpkg")
+    assert record["inputs"][0] == {
+        "name": "bare.geojson", "sha256": sha256(tmp_path / "bare.geojson")
+    }  # fmt: skip
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_quiet_says_nothing_and_verbose_says_more(scene, tmp_path):
@@ -123,6 +187,12 @@ def test_a_config_file_sets_options_and_flags_win(scene, tmp_path):
     assert len(gx.read_outlines(tmp_path / "a.gpkg")) == 0
     run("extract", scene, "-o", tmp_path / "b.gpkg", "--config", config, "--min-area-km2", "0.1")
     assert len(gx.read_outlines(tmp_path / "b.gpkg")) == 1
+    config.write_text('hash = true\nbands = "blue,green,red,nir,swir1"\ninvalid = []\n')
+    run("extract", scene, "-o", tmp_path / "d.gpkg", "--config", config)
+    config.write_text('bands = ["blue=1,green=2", "nir=4,swir1=5"]\n')
+    run("extract", scene, "-o", tmp_path / "e.gpkg", "--config", config)
+    bands = gx.read_record(tmp_path / "e.gpkg", "complexes")["scene"]["bands"]
+    assert set(bands) == {"blue", "green", "nir", "swir1"}
     config.write_text("colour = 1\n")
     line = run("extract", scene, "-o", tmp_path / "c.gpkg", "--config", config, code=2)
     assert "sets colour, which extract does not have" in line

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import shapely
-from factories import utm_grid
+from factories import disc, utm_grid
 from rasterio.crs import CRS
 
 from glacierx.outlines.attributes import (
@@ -16,7 +16,9 @@ from glacierx.outlines.attributes import (
 from glacierx.outlines.divides import split_glaciers
 from glacierx.outlines.elevation import aspect_sector, elevation_columns
 from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.outlines.trace import trace_outlines
 from glacierx.scene.geodesy import transform_geometries
+from glacierx.scene.prediction import open_prediction
 from glacierx.scene.terrain import Dem
 
 UTM = CRS.from_epsg(32632)
@@ -140,6 +142,18 @@ def test_area_and_its_uncertainty_are_those_of_a_disc():
     assert done["area_km2"][0] == pytest.approx(math.pi, rel=1e-3)
     # Half a pixel to either side: (pi (r + 5)^2 - pi (r - 5)^2) / 2 = 2 pi r 5.
     assert done["area_unc_km2"][0] == pytest.approx(2 * math.pi * 1000 * 5 / 1e6, rel=1e-3)
+
+
+def test_the_frame_is_no_margin(make_probability):
+    # Half a disc that the scene's upper edge cuts, and a hole.
+    mask = disc((100, 200), (0, 100), 60) & ~disc((100, 200), (30, 100), 10)
+    with open_prediction(make_probability(np.where(mask, 250, 0).astype("uint8"))) as prediction:
+        ice = trace_outlines(prediction)
+        columns = add_complex_attributes(ice, prediction=prediction, gsd_m=10)
+    # Pixel edges are 4 / pi times as long as the arcs that they follow.
+    expected = 4 / math.pi * (math.pi * 600 + 2 * math.pi * 100) * 5 / 1e6
+    assert columns["area_unc_km2"][0] == pytest.approx(expected, rel=0.02)
+    assert columns["touches_edge"].tolist() == [1]
 
 
 def test_nunataks_have_margins_and_divides_do_not(make_dem):

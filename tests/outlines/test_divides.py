@@ -176,12 +176,27 @@ def test_nothing_divided_is_nothing():
 
 
 def test_a_coarse_dem_is_refused_unless_forced(make_dem):
-    grid = utm_grid((60, 60), 150)
+    for gsd in (104, 150):
+        grid = utm_grid((60, 60), gsd)
+        with (
+            Dem(make_dem(over_a_pass(grid), grid)) as dem,
+            pytest.raises(GridError, match=f"{gsd} m wide: too coarse"),
+        ):
+            check_dem(dem, DivideOptions())
     with Dem(make_dem(over_a_pass(grid), grid)) as dem:
         with pytest.raises(GridError, match=r"150 m wide: too coarse .* or --force-dem"):
             check_dem(dem, DivideOptions())
         with pytest.warns(GlacierxWarning, match="150 m wide"):
             check_dem(dem, DivideOptions(force_dem=True))
+
+
+@pytest.mark.parametrize(("gsd", "told"), [(20, 0), (30, 0), (35, 1), (90, 1)])
+def test_a_dem_coarser_than_the_grid_is_told_once(make_dem, recwarn, gsd, told):
+    grid = utm_grid((60, 60), gsd)
+    with Dem(make_dem(over_a_pass(grid), grid)) as dem:
+        for _ in range(3):
+            check_dem(dem, DivideOptions())
+    assert len(recwarn) == told
 
 
 def test_the_kienholz_preset_is_the_published_one():

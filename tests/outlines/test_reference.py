@@ -7,7 +7,7 @@ from rasterio.crs import CRS
 from glacierx.errors import GridError, OutlineError
 from glacierx.outlines.divides import split_glaciers
 from glacierx.outlines.outlines import Outlines, as_geometries
-from glacierx.outlines.reference import Inventory
+from glacierx.outlines.reference import Inventory, inventory_around
 from glacierx.scene.geodesy import transform_geometries
 
 UTM = CRS.from_epsg(32632)
@@ -104,6 +104,43 @@ def test_a_small_glacier_of_the_inventory_stays(inventory_file):
     around = EAST.difference(small)
     glaciers, _ = split(inventory_file([WEST, around, small]), ICE)
     assert sorted(glaciers["ref_id"]) == ["RGI-0", "RGI-1", "RGI-2"]
+
+
+def test_ice_apart_from_the_inventory_is_flagged_however_near(inventory_file):
+    near = shapely.box(602_300, 5_195_000, 602_700, 5_198_000)  # 300 m east of the glacier's ice
+    glaciers, _ = split(inventory_file([WEST]), WEST, near)
+    assert glaciers["ref_id"].tolist() == ["RGI-0", None]
+    assert glaciers["divided"].tolist() == [1, 0]
+    # So is a part of the same complex that only a corner holds to it.
+    group = Outlines(as_geometries([WEST, near]), UTM, {"complex_id": np.array([1, 1])})
+    inventory = Inventory(inventory_file([WEST]), shapely.union_all([WEST, near]), UTM)
+    glaciers, _ = split_glaciers(group, None, inventory=inventory)
+    assert glaciers["ref_id"].tolist() == ["RGI-0", None]
+
+
+def test_ice_never_takes_a_glacier_that_it_does_not_show(inventory_file):
+    # The second glacier has gone; the ice that is left lies beside where it was.
+    gone = shapely.box(602_200, 5_195_000, 603_000, 5_198_000)
+    ice = shapely.box(600_000, 5_195_000, 602_150, 5_198_000)
+    glaciers, _ = split(inventory_file([WEST, gone]), ice)
+    assert glaciers["ref_id"].tolist() == ["RGI-0"]
+
+
+def test_a_corner_of_a_large_glacier_is_no_glacier(inventory_file):
+    # The outline is 60 m wider than the western glacier, and of the eastern it holds 0.03 km2 here
+    # and 3 km2 there.
+    wide = shapely.box(600_000, 5_195_000, 602_010, 5_198_000)
+    rest = shapely.box(604_000, 5_195_000, 605_000, 5_198_000)
+    glaciers, _ = split(inventory_file([WEST, EAST]), wide, rest)
+    assert glaciers["ref_id"].tolist() == ["RGI-0", "RGI-1"]
+    assert glaciers.geometry[0].equals(wide)
+    # Where that is all that is left of a glacier, it is kept.
+    glaciers, _ = split(inventory_file([WEST, EAST]), wide)
+    assert sorted(glaciers["ref_id"]) == ["RGI-0", "RGI-1"]
+
+
+def test_no_outlines_need_no_inventory(inventory_file):
+    assert inventory_around(inventory_file([WEST]), complexes()) is None
 
 
 def test_an_overlap_goes_to_the_smaller(inventory_file):

@@ -10,7 +10,7 @@ import torch
 from factories import disc, utm_grid, write_tif
 from safetensors.torch import save_file
 
-from glacierx.errors import MissingBandError, ModelError, OutputError
+from glacierx.errors import MissingBandError, ModelError, OutputError, SceneError
 from glacierx.networks.layers import Inputs
 from glacierx.predict.card import Card, Slot
 from glacierx.predict.model import (
@@ -272,7 +272,7 @@ def test_fixed_normalisation_needs_known_units(make_scene):
         normalisation=Normalisation("fixed", mean=(0.3,), std=(0.2,)),
     )
     path = make_scene(disc((64, 64), (32, 32), 20), scales=None)
-    with open_scene(path) as scene, pytest.raises(ModelError, match="needs reflectance"):
+    with open_scene(path) as scene, pytest.raises(SceneError, match="needs reflectance"):
         fixed.check(scene)
     with open_scene(path, scale=1e-4) as scene:
         fixed.check(scene)

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -339,6 +340,20 @@ def test_long_runs_say_what_tta_costs():
         _say_what_tta_costs("chu6", 6, 3600)
     _say_what_tta_costs("chu6", 6, 599)
     _say_what_tta_costs("none", 1, 3600)
+
+
+def test_what_tta_costs_is_told_after_the_first_patch(make_scene, monkeypatch):
+    seen = []
+    module = sys.modules["glacierx.predict.predict"]
+    monkeypatch.setattr(module, "_say_what_tta_costs", lambda *a: seen.append(a))
+    done = []
+    with open_scene(make_scene(MASK)) as scene:
+        steps(scene, model(Pointwise()), PredictOptions(tta="d4"),
+              progress=lambda *_: done.append(len(seen)))  # fmt: skip
+    [(tta, views, seconds)] = seen
+    assert (tta, views) == ("d4", 8)
+    assert seconds > 0
+    assert done[0] == 1
 
 
 def test_a_device_that_is_not_there_is_named(make_scene):

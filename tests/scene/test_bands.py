@@ -129,6 +129,12 @@ def test_colours_are_used_where_there_are_no_descriptions(stack):
     assert roles(find_bands(path, None, None)) == {"red": 1, "green": 2, "blue": 3}
 
 
+def test_a_sensors_order_holds_where_only_some_bands_are_described(stack):
+    path = stack(4, descriptions=("blue", "", "", ""))
+    found = roles(find_bands(path, None, find_sensor("gaofen-6")))
+    assert found == {"blue": 1, "green": 2, "red": 3, "nir": 4}
+
+
 def test_what_gdal_presumes_of_8_bit_files_is_not_believed(stack):
     # These files were written without a word on colours.
     four = stack(4, dtype="uint8")

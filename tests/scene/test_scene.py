@@ -17,6 +17,7 @@ from glacierx.errors import GridError, MissingBandError, OptionError, SceneError
 from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.grid import Grid
+from glacierx.scene.provenance import fingerprint
 from glacierx.scene.scene import open_scene, parse_date
 
 GRID = utm_grid((40, 50))
@@ -302,6 +303,29 @@ def test_files_are_looked_for_in_the_scenes_folder_first(tmp_path, monkeypatch):
         write_tif(folder / "B03.tif", np.full((1, 4, 4), value, "uint8"), utm_grid((4, 4)))
     assert read("scene", bands="green=B03.tif").values[0, 0, 0] == 2
     assert read(None, bands="green=B03.tif").values[0, 0, 0] == 1
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/a b/c.tif", "/vsis3/bucket/a b/c.tif"])
+def test_an_object_of_a_public_bucket_is_known_by_its_etag(monkeypatch, path):
+    asked = []
+
+    class Answer:
+        headers = {"ETag": '"e"', "Content-Length": "7"}  # noqa: RUF012
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    def urlopen(request, timeout):
+        asked.append((request.method, request.full_url))
+        return Answer()
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    mark = fingerprint(path)
+    assert mark == {"name": "c.tif", "weak": True, "etag": '"e"', "bytes": "7"}
+    assert asked == [("HEAD", "https://bucket.s3.amazonaws.com/a%20b/c.tif")]
 
 
 def test_a_vrt_is_known_by_the_files_that_it_shows(tmp_path):
