@@ -7,7 +7,7 @@ run record; nothing else has to be written.
 import math
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from glacierx.errors import OptionError
 
@@ -47,12 +47,18 @@ class Options:
 
 def _check(declared: "Field[Any]", value: Any) -> None:
     meta = declared.metadata
+    flag = "--" + declared.name.replace("_", "-")
+    if isinstance(value, bool) != (declared.type is bool):
+        raise OptionError(f"{flag} is {value!r}. It takes no such value.")
     if value is None or isinstance(value, bool):
         return
-    flag = "--" + declared.name.replace("_", "-")
     if meta["choices"] and value not in meta["choices"]:
         allowed = ", ".join(meta["choices"])
         raise OptionError(f"{flag} is {value!r}. It takes one of: {allowed}.")
+    kinds = get_args(declared.type) or (declared.type,)
+    wanted = "text" if str in kinds else "a whole number" if int in kinds else "a number"
+    if not isinstance(value, str if str in kinds else int if int in kinds else int | float):
+        raise OptionError(f"{flag} is {value!r}. It takes {wanted}.")
     if isinstance(value, str):
         return
     low, high = meta["low"], meta["high"]

@@ -1,5 +1,6 @@
 """Options dataclass -> Click options; the flags that every command has."""
 
+import datetime
 import logging
 import sys
 import tomllib
@@ -157,10 +158,11 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
             table = tomllib.load(file)
     except OSError as error:
         raise OptionError(f"--config {path} cannot be read: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(f"--config {path} is not TOML: {error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise OptionError(f"--config {path} is not TOML in UTF-8: {error}.") from error
     values = _flat(table)
-    by_flag = {name: param for param in ctx.command.params for name in _names(param)}
+    params = [param for param in ctx.command.params if param.name not in ("config", "help")]
+    by_flag = {name: param for param in params for name in _names(param)}
     unknown = sorted(set(values) - set(by_flag))
     if unknown:
         raise OptionError(
@@ -170,9 +172,36 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     chosen = {}
     for name, value in values.items():
         param = by_flag[name]
-        one = param.multiple and not isinstance(value, list)
-        chosen[str(param.name)] = [value] if one else value
+        chosen[str(param.name)] = _fitting(param, value, f"--config {path}: {name} is {value!r}")
     prefer(ctx, chosen, strong=True)
+
+
+def _fitting(param: click.Parameter, value: Any, found: str) -> Any:
+    """Return a value of a config file as Click takes it, refusing other types."""
+    if param.multiple:
+        return [_fitting_one(param, one, found) for one in _listed(value)]
+    return _fitting_one(param, value, found)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _fitting_one(param: click.Parameter, value: Any, found: str) -> Any:
+    if isinstance(value, datetime.date):  # TOML has dates; we take them as text.
+        value = value.isoformat()
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    kinds: dict[str, tuple[str, bool]] = {
+        "flag": ("true or false", isinstance(value, bool)),
+        "integer": ("a whole number", whole),
+        "float": ("a number", whole or isinstance(value, float)),
+    }
+    is_flag = isinstance(param, click.Option) and (param.is_flag or param.count)
+    kind = "integer" if getattr(param, "count", False) else "flag" if is_flag else param.type.name
+    text, fits = kinds.get(kind, ("text", isinstance(value, str) or whole))
+    if not fits:
+        raise OptionError(f"{found}. It takes {text}.")
+    return value if kind in kinds else str(value)
 
 
 def _names(param: click.Parameter) -> set[str]:

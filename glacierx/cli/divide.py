@@ -51,13 +51,13 @@ def command(
     Example:
         glacierx divide complexes.gpkg --dem dem.tif -o glaciers.gpkg
     """
-    from glacierx.errors import OptionError
+    from glacierx.errors import GridError, OptionError
     from glacierx.extract import divide, foreign_record, with_divide
     from glacierx.outlines.geopackage import check_format, read_complexes, write_layers
     from glacierx.outlines.reference import inventory_around
     from glacierx.scene.output import check_output
     from glacierx.scene.prediction import open_prediction
-    from glacierx.scene.raster import base_name
+    from glacierx.scene.raster import base_name, overlap_share
     from glacierx.scene.terrain import Dem
 
     if aoi and not probability:
@@ -75,6 +75,11 @@ def command(
         if probability:
             pixels = open_prediction(probability, aoi=aoi, aoi_buffer_m=aoi_buffer_m)
             stack.enter_context(pixels)
+            if len(outlines) and overlap_share(pixels.grid, outlines.frame) == 0:
+                raise GridError(
+                    f"{pixels.name} does not overlap {base_name(complexes)}. "
+                    "Give the probability map that these outlines were traced from."
+                )
         division = divide(
             outlines,
             heights,

@@ -48,7 +48,8 @@ class LazyGroup(click.Group):
             if ctx.meta.get("glacierx.debug") or not _is_out_of_memory(error):
                 raise
             raise Failure(
-                "Memory ran out. Give a smaller --patch-px or --batch, or use --device cpu.",
+                "Memory ran out. Where a network runs use a smaller --patch-px or --batch, or "
+                "--device cpu; else a smaller region.",
                 OUT_OF_MEMORY,
             ) from error
         except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """Glacier complexes + DEM -> glaciers, ice divides."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +11,8 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from glacierx.errors import GridError
 from glacierx.options import DivideOptions
@@ -22,6 +25,9 @@ from glacierx.scene.grid import Grid
 from glacierx.scene.terrain import Dem, metric_grid
 
 COARSEST_M = 100.0
+MOST_CELLS = 4_000_000
+APART_M = 1000.0
+REFERENCE = ("ref_id", "ref_name", "ref_date")
 MARGIN_M = 300.0
 
 Progress = Callable[[int, int, str], None]
@@ -93,15 +99,30 @@ def split_glaciers(
     cuts: list[_Cut] = []
     ids = np.unique(complexes["complex_id"]).tolist()
     for done, complex_id in enumerate(ids, 1):
-        rows = np.flatnonzero(complexes["complex_id"] == complex_id)
-        group = complexes.select(rows)
-        plan = _plan(group, dem, options, inventory, lasting)
-        for row, polygon in zip(rows.tolist(), group.geometry, strict=True):
-            pieces, label = plan.cut(polygon)
-            cuts.append(_Cut(row, pieces, plan.divided[label], plan.reference[label]))
+        whole = np.flatnonzero(complexes["complex_id"] == complex_id)
+        for rows in _parts_apart(complexes, whole, options.grid_m):
+            group = complexes.select(rows)
+            plan = _plan(group, dem, options, inventory, lasting)
+            for row, polygon in zip(rows.tolist(), group.geometry, strict=True):
+                pieces, label = plan.cut(polygon)
+                cuts.append(_Cut(row, pieces, plan.divided[label], plan.reference[label]))
         if progress:
             progress(done, len(ids), "complexes divided")
     return _assemble(complexes, cuts, inventory)
+
+
+def _parts_apart(complexes: Outlines, rows: Labels, spacing_m: float) -> list[Labels]:
+    """Part the rows of one complex where they lie too far apart for one grid to hold them."""
+    shapes = complexes.geometry[rows]
+    crs = metric_crs(complexes.crs, shapely.total_bounds(shapes).tolist())
+    moved = transform_geometries(shapes, complexes.crs, crs)
+    left, bottom, right, top = shapely.total_bounds(moved)
+    if (right - left) * (top - bottom) <= MOST_CELLS * spacing_m**2 or len(rows) == 1:
+        return [rows]
+    a, b = shapely.STRtree(moved).query(moved, predicate="dwithin", distance=APART_M)
+    links = coo_array((np.ones(len(a)), (a, b)), shape=(len(rows), len(rows)))
+    part = connected_components(links, directed=False)[1]
+    return [rows[part == number] for number in range(part.max() + 1)]
 
 
 class _Cut(NamedTuple):
@@ -215,7 +236,8 @@ def _label_by_flow(
 
 def _assemble(complexes: Outlines, cuts: list[_Cut], inventory: Inventory | None) -> Division:
     row = _joined([np.full(len(cut.pieces), cut.row) for cut in cuts])
-    parents = complexes.select(row)
+    kept = {name: values for name, values in complexes.columns.items() if name not in REFERENCE}
+    parents = Outlines(complexes.geometry, complexes.crs, kept).select(row)
     geometry = as_geometries(piece for cut in cuts for piece in cut.pieces)
     columns: dict[str, Any] = {"divided": _joined([cut.divided for cut in cuts]), "parent": row}
     if inventory is not None:
@@ -226,13 +248,15 @@ def _assemble(complexes: Outlines, cuts: list[_Cut], inventory: Inventory | None
     glaciers = parents.with_geometry(shapely.orient_polygons(geometry)).with_columns(**columns)
     lines: list[Any] = []
     pairs: list[Labels] = []
-    begin = 0
-    for cut in cuts:
-        if len(cut.pieces) > 1:
-            found, beside = border_lines(cut.pieces)
+    # Outlines that were divided before have borders with each other too.
+    number = glaciers["complex_id"]
+    changes = np.flatnonzero(number[1:] != number[:-1]) + 1
+    starts: list[int] = [0, *changes.tolist(), len(number)]
+    for begin, end in itertools.pairwise(starts):
+        if end - begin > 1:
+            found, beside = border_lines(geometry[begin:end])
             lines.extend(found)
             pairs.append(beside + begin)
-        begin += len(cut.pieces)
     beside = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
     divides = Outlines(
         as_geometries(lines), complexes.crs, {"first": beside[:, 0], "second": beside[:, 1]}

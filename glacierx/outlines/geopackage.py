@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from rasterio.crs import CRS
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from glacierx.errors import OutlineError, OutputError
+from glacierx.errors import GlacierxWarning, OutlineError, OutputError
 from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geodesy import LONLAT, transform_geometries
@@ -157,17 +158,68 @@ def read_outlines(path: PathLike, layer: str | None = None) -> Outlines:
 def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, dict[str, Any]]:
     """Read glacier complexes, and the run record of the file if it has one.
 
-    Without a column complex_id, outlines that touch are taken for one complex.
+    Without a column complex_id, outlines that touch are taken for one complex. Columns that bear a
+    name of ours and hold something else are left out; of outlines that overlap a warning tells.
     """
     source = read_layer(path, layer, prefer=("complexes",))
     outlines = _outlines(path, source)
-    if "complex_id" not in outlines.columns:
+    ours = {column.name: column for column in (*COMPLEXES, *GLACIERS)}
+    outlines = Outlines(
+        outlines.geometry,
+        outlines.crs,
+        {
+            name: values
+            for name, values in outlines.columns.items()
+            if name not in ours or name == "complex_id" or _fits(values, ours[name])
+        },
+    )
+    _warn_of_overlaps(path, outlines)
+    if "complex_id" in outlines.columns:
+        outlines = outlines.with_columns(complex_id=_numbers(outlines["complex_id"]))
+    else:
         a, b = shapely.STRtree(outlines.geometry).query(outlines.geometry, predicate="intersects")
         size = (len(outlines), len(outlines))
         links = coo_array((np.ones(len(a)), (a, b)), shape=size)
         group = connected_components(links, directed=False)[1]
         outlines = outlines.with_columns(complex_id=group + 1)
     return outlines, _record(source)
+
+
+def _fits(values: NDArray[Any], column: Column) -> bool:
+    try:
+        _values(values, column)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Keep whole numbers; number anything else by first appearance, empty values one by one."""
+    if values.dtype == np.int64:
+        return values
+    seen: dict[str, int] = {}
+    plain = [None if value is None or value != value else str(value) for value in values.tolist()]
+    return np.array(
+        [
+            seen.setdefault(f"row {row}" if value is None else f"id {value}", len(seen) + 1)
+            for row, value in enumerate(plain)
+        ],
+        np.int64,
+    )
+
+
+def _warn_of_overlaps(path: PathLike, outlines: Outlines) -> None:
+    a, b = shapely.STRtree(outlines.geometry).query(outlines.geometry, predicate="intersects")
+    a, b = a[a < b], b[a < b]
+    shared = shapely.area(shapely.intersection(outlines.geometry[a], outlines.geometry[b]))
+    twice = shared > 1e-6 * shapely.area(outlines.geometry[a])
+    if twice.any():
+        warnings.warn(
+            f"{int(twice.sum())} pairs of outlines in {base_name(path)} overlap: their ice is "
+            "counted twice. Dissolve them, or remove one of each.",
+            GlacierxWarning,
+            stacklevel=3,
+        )
 
 
 def read_record(path: PathLike, layer: str | None = None) -> dict[str, Any]:
@@ -193,7 +245,11 @@ def _outlines(path: PathLike, source: VectorLayer) -> Outlines:
     parts, part_of = shapely.get_parts(polygons_of(shapes[kept]), return_index=True)
     filled = ~shapely.is_empty(parts)
     rows = kept[part_of[filled]]
-    columns = {name: _column(values)[rows] for name, values in source.columns.items()}
+    # A shapefile has room for ten letters of a name.
+    longer = {column.short: column.name for column in (*COMPLEXES, *GLACIERS) if column.short}
+    columns = {
+        longer.get(name, name): _column(values)[rows] for name, values in source.columns.items()
+    }
     crs: CRS = source.crs
     return Outlines(as_geometries(parts[filled]), crs, columns)
 

@@ -144,12 +144,42 @@ def is_near(
 
     Far ones need not, and often cannot, be moved into the CRS of the place.
     """
+    box = _box_around(place, place_crs, margin_m, crs)
+    if box is None:
+        return np.ones(len(geometries), bool)
+    return np.asarray(shapely.intersects(shapely.box(*shapely.bounds(geometries).T), box))
+
+
+def part_near(
+    polygons: Geometries, crs: CRS, place: Any, place_crs: CRS, margin_m: float
+) -> Geometries:
+    """Cut polygons down to the surroundings of a place, with vertices along long edges.
+
+    An edge that is straight in one CRS bends in another, and a corner far away may have no place
+    in it at all: what is left can be moved.
+
+    Args:
+        polygons: Valid polygons.
+        crs: Their CRS.
+        place: A polygon.
+        place_crs: Its CRS.
+        margin_m: They are kept at least this far from the place.
+    """
+    box = _box_around(place, place_crs, margin_m, crs)
+    if box is not None:
+        polygons = np.asarray(shapely.intersection(polygons, box), dtype=object)
+    width = shapely.bounds(polygons if box is None else box)
+    sides = np.hypot(width[..., 2] - width[..., 0], width[..., 3] - width[..., 1])
+    longest = float(np.nanmin(sides)) if np.size(sides) else 1.0
+    return np.asarray(shapely.segmentize(polygons, max(longest / 500, 1e-9)), dtype=object)
+
+
+def _box_around(place: Any, place_crs: CRS, margin_m: float, crs: CRS) -> Any:
+    """Return the box around a place in a CRS, or None where it goes around a pole or the world."""
     metric = metric_crs(place_crs, shapely.bounds(place).tolist())
     region = shapely.buffer(transform_geometries(place, place_crs, metric), margin_m)
     region = shapely.segmentize(region, max(1.0, math.sqrt(shapely.area(region)) / 50))
     box = shapely.bounds(transform_geometries(region, metric, crs))
     if not np.all(np.isfinite(box)) or (crs.is_geographic and box[2] - box[0] > 180):
-        return np.ones(len(geometries), bool)
-    return np.asarray(
-        shapely.intersects(shapely.box(*shapely.bounds(geometries).T), shapely.box(*box))
-    )
+        return None
+    return shapely.box(*box)

@@ -69,6 +69,10 @@ class Grid:
         stretched = Affine(t.a * right, t.b * down, t.c, t.d * right, t.e * down, t.f)
         return type(self)(self.crs, stretched, shape)
 
+    def moved_east(self, distance: float) -> Self:
+        """Return the grid so far east of here, in units of its CRS."""
+        return type(self)(self.crs, Affine.translation(distance, 0) @ self.transform, self.shape)
+
     def to_map(self, rows: Any, columns: Any) -> tuple[Floats, Floats]:
         """Return map coordinates (x, y) of positions."""
         t = self.transform

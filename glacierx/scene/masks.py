@@ -13,7 +13,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError, OutlineError, SceneError
-from glacierx.scene.geodesy import is_near, metric_crs, transform_geometries
+from glacierx.scene.geodesy import is_near, metric_crs, part_near, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import (
@@ -30,6 +30,9 @@ from glacierx.scene.vector import polygons_of, read_layer
 
 # A number of 64-bit floating point holds this many bits and no more.
 HIGHEST_BIT = 52
+
+# A region is cut to the scene and this much around it before it is moved into the scene's CRS.
+ROOM_M = 1000.0
 
 _NUMBER = r"-?[0-9]+(?:\.[0-9]*)?"
 
@@ -181,7 +184,10 @@ class AreaOfInterest:
                 f"{base_name(path)} holds no polygons, so it is no area of interest."
             )
         near = shapes[is_near(shapes, layer.crs, grid.footprint, grid.crs, buffer_m)]
-        moved = transform_geometries(polygons_of(near), layer.crs, metric)
+        around = part_near(
+            polygons_of(near), layer.crs, grid.footprint, grid.crs, 2 * buffer_m + ROOM_M
+        )
+        moved = transform_geometries(around, layer.crs, metric)
         region = shapely.union_all(shapely.buffer(moved, buffer_m))
         self.polygon = shapely.intersection(
             transform_geometries(region, metric, grid.crs), grid.footprint

@@ -1,5 +1,7 @@
 """Results that appear whole or not at all."""
 
+import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -34,7 +36,7 @@ def staged(path: str | Path, *, overwrite: bool = False, inputs: Files = ()) -> 
     """
     path = Path(path)
     check_output(path, overwrite=overwrite, inputs=inputs)
-    folder = path.parent / f".{path.name}.{os.getpid()}.part"
+    folder = path.parent / f".{_short(path.name)}.{os.getpid()}.part"
     _clear_litter(path)
     try:
         folder.mkdir()
@@ -57,6 +59,11 @@ def check_output(path: str | Path, *, overwrite: bool = False, inputs: Files = (
         OutputError: The file exists, is an input or no ordinary file, or has no folder.
     """
     path = Path(path)
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise OutputError(f"The name {path.name[:40]}... is too long. Shorten it.") from error
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist. Make it, or choose another.")
     if path.is_dir():
@@ -85,10 +92,13 @@ def check_outputs(
     seen: set[Path] = set()
     for path in (path for path in paths if path):
         check_output(path, overwrite=overwrite, inputs=inputs)
-        whole = Path(path).resolve()
-        if whole in seen:
-            raise OutputError(f"{path} is asked for twice. Give each result a name of its own.")
-        seen.add(whole)
+        whole = {file.resolve() for file in (Path(path), *_companions(Path(path)))}
+        if whole & seen:
+            raise OutputError(
+                f"{path} is asked for twice, or belongs to another result. "
+                "Give each result a name of its own."
+            )
+        seen |= whole
 
 
 def _companions(path: Path) -> list[Path]:
@@ -103,6 +113,12 @@ def _companions(path: Path) -> list[Path]:
     ]
 
 
+def _short(name: str) -> str:
+    """Return a name that leaves room for more within the 255 bytes that most disks allow."""
+    whole = os.fsencode(name)
+    return name if len(whole) <= 200 else hashlib.sha256(whole).hexdigest()
+
+
 def _same(path: Path, given: str | Path) -> bool:
     try:
         return path.samefile(given)
@@ -112,7 +128,7 @@ def _same(path: Path, given: str | Path) -> bool:
 
 def _clear_litter(path: Path) -> None:
     """Remove what a killed process of the same output left behind."""
-    start, end = f".{path.name}.", ".part"
+    start, end = f".{_short(path.name)}.", ".part"
     with suppress(OSError):  # A folder that may be written to need not be readable.
         for folder in path.parent.iterdir():
             number = folder.name[len(start) : -len(end)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from glacierx.errors import OptionError, SceneError
@@ -101,6 +102,13 @@ class Prediction(Handle):
             and self._file.dtypes[0] == "uint8"
             and self._scale == STEP
         )
+        # Many tools call the 0 of a mask of 0 and 1 nodata; then nothing would be without ice.
+        self._background = (
+            np.dtype(self._file.dtypes[self._band - 1]).kind in "iu"
+            and (self._scale, self._offset) == (1.0, 0.0)
+            and self._file.nodatavals[self._band - 1] == 0
+            and MaskFlags.nodata in self._file.mask_flag_enums[self._band - 1]
+        )
         self._temporary: TemporaryDirectory[str] | None = None
 
     def _glacier_band(self, classes: Sequence[str]) -> int:
@@ -125,7 +133,9 @@ class Prediction(Handle):
         raw = read_window(self._file, [self._band], window)[0]
         if self._own:
             return np.asarray(raw, np.uint8)
-        valid = read_mask(self._file, self._band, window)
+        valid = np.ones(raw.shape, bool)
+        if not self._background:
+            valid = read_mask(self._file, self._band, window)
         if raw.dtype.kind == "f":
             valid &= ~np.isnan(raw)
         values = raw.astype(np.float32) * np.float32(self._scale) + np.float32(self._offset)

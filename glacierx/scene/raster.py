@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 import numpy as np
 import rasterio
 import shapely
+import shapely.affinity
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.warp import reproject, transform_bounds
+from rasterio.warp import reproject
 from rasterio.windows import Window
+from shapely import Polygon
 
 from glacierx.errors import GridError, SceneError
-from glacierx.scene.geodesy import transform_geometries
+from glacierx.scene.geodesy import to_lonlat, transform_geometries
 from glacierx.scene.grid import Grid
 
 PathLike = str | Path
@@ -240,14 +242,34 @@ def resample(
 
 
 def overlap_share(dataset_grid: Grid, grid: Grid) -> float:
-    """Return the share of a grid's bounding box that another raster's bounding box covers."""
-    left, bottom, right, top = transform_bounds(
-        dataset_grid.crs, grid.crs, *dataset_grid.bounds, densify_pts=21
-    )
-    west, south, east, north = grid.bounds
-    width = max(0.0, min(right, east) - max(left, west))
-    height = max(0.0, min(top, north) - max(bottom, south))
-    return float(width * height / ((east - west) * (north - south)))
+    """Return the share of a grid's footprint that another raster's footprint covers."""
+    frame = shapely.segmentize(grid.footprint, shapely.length(grid.footprint) / 80)
+    own = dataset_grid.footprint
+    if not dataset_grid.crs.is_geographic:
+        moved = transform_geometries(frame, grid.crs, dataset_grid.crs)
+        return _share_of(moved, own)
+    moved = to_lonlat(frame, grid.crs)
+    # Longitudes may count beyond 180 degrees, or from 0 to 360.
+    turns = (shapely.affinity.translate(moved, turn) for turn in (-360, 0, 360))
+    return max(_share_of(turned, own) for turned in turns)
+
+
+def _share_of(moved: Polygon, own: Polygon) -> float:
+    if not np.all(np.isfinite(shapely.get_coordinates(moved))):
+        # A part of the grid has no place in the raster's CRS; the rest may.
+        return float(shapely.intersects(shapely.box(*_finite_bounds(moved)), own))
+    whole = shapely.make_valid(moved)
+    area = float(shapely.area(whole))
+    return float(shapely.area(shapely.intersection(whole, own))) / area if area else 0.0
+
+
+def _finite_bounds(shape: Polygon) -> tuple[float, float, float, float]:
+    xy = shapely.get_coordinates(shape)
+    xy = xy[np.isfinite(xy).all(axis=1)]
+    if not len(xy):
+        return np.nan, np.nan, np.nan, np.nan
+    (left, bottom), (right, top) = xy.min(axis=0), xy.max(axis=0)
+    return left, bottom, right, top
 
 
 def read_raster(path: PathLike, band: int | None = None) -> Raster:

@@ -1,5 +1,6 @@
 """A DEM onto a Grid; slope and aspect."""
 
+import re
 import warnings
 from typing import Any
 
@@ -52,11 +53,11 @@ class Dem(Handle):
         self._file = open_dataset(path, "DEM")
         self.band = self._choose_band(band)
         self.grid = dataset_grid(self._file, "DEM")
-        unit = (self._file.units[self.band - 1] or "").lower()
-        if unit.startswith(("ft", "foot", "feet", "us survey")):
+        unit = self._file.units[self.band - 1] or ""
+        if re.search(r"\b(ft|foot|feet|inch(es)?|[kcdm]m)\b", unit.lower()):
             raise SceneError(
                 f"The heights of {self.name} are in {unit}. Convert them to metres "
-                "(gdal_calc.py --calc 'A*0.3048')."
+                "(gdal_calc.py --calc 'A*0.3048' for feet)."
             )
         self._told: set[str] = set()
 
@@ -108,7 +109,7 @@ class Dem(Handle):
                 f"The DEM {self.name} ({_place(self.grid)}) does not overlap {name} "
                 f"({_place(grid)}). Give a DEM of the same area."
             )
-        if share < 0.999:
+        if share < 0.995:
             warnings.warn(
                 f"The DEM {self.name} covers {share:.0%} of {name}: ice outside it is not divided.",
                 GlacierxWarning,
@@ -124,13 +125,20 @@ class Dem(Handle):
         Returns:
             Heights (1, rows, columns) in metres, float32.
         """
-        window = source_window(self.grid, grid)
-        if window is None:
+        # The longitudes of a DEM may count from 0 to 360 degrees.
+        turns = (0, -360, 360) if self.grid.crs.is_geographic else (0,)
+        found = [
+            (turned, window)
+            for turned in (self.grid.moved_east(turn) for turn in turns)
+            if (window := source_window(turned, grid)) is not None
+        ]
+        if not found:
             nothing = np.zeros((1, *grid.shape), np.float32)
             return Raster(nothing, np.zeros(grid.shape, bool), grid)
         # Averaging to about half the spacing of the grid bounds the memory that a fine DEM takes.
         step = max(1, int(grid.gsd_m / self.gsd_m / 2))
-        heights, own = self._averaged(window, step)
+        turned, window = found[0]
+        heights, own = self._averaged(turned, window, step)
         finer = self.gsd_m < 0.99 * grid.gsd_m
         moved = resample(
             heights[None], own, grid, Resampling.average if finer else Resampling.cubic
@@ -140,7 +148,7 @@ class Dem(Handle):
         )
         return Raster(heights[None], valid, grid)
 
-    def _averaged(self, window: Window, step: int) -> tuple[NDArray[np.float32], Grid]:
+    def _averaged(self, grid: Grid, window: Window, step: int) -> tuple[NDArray[np.float32], Grid]:
         """Read heights averaged over blocks of *step* x *step* of the DEM's pixels, and their grid.
 
         Voids are left out first: an average over an untagged one would look like a height.
@@ -149,7 +157,7 @@ class Dem(Handle):
             int(part) for part in (window.row_off, window.col_off, window.height, window.width)
         )
         rows, columns = -(-height // step), -(-width // step)
-        own = self.grid.crop(Window(left, top, columns * step, rows * step))
+        own = grid.crop(Window(left, top, columns * step, rows * step))
         if step == 1:
             return self._clean(window), own
         out = np.full((rows, columns), np.nan, np.float32)

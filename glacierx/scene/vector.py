@@ -1,5 +1,6 @@
 """Polygons and their columns from any vector file."""
 
+import json
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -9,12 +10,15 @@ from typing import Any
 
 import fiona
 import numpy as np
+import pyproj
 import shapely
 from fiona.errors import FionaError
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from glacierx.errors import OutlineError
+from glacierx.scene.geodesy import LONLAT, transform_points
+from glacierx.scene.grid import crs_name
 from glacierx.scene.raster import PathLike, base_name, gdal_reason, is_remote
 
 
@@ -54,8 +58,7 @@ def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] =
     if not is_remote(path) and not Path(path).exists():
         raise OutlineError(f"The vector file {path} does not exist. Check the path.")
     with _explained(name):
-        layers = list(fiona.listlayers(str(path)))
-        chosen = _choose_layer(name, layers, layer, prefer)
+        chosen = _choose_layer(path, layer, prefer)
         with fiona.open(str(path), layer=chosen) as source:
             if not source.crs_wkt:
                 raise OutlineError(
@@ -67,13 +70,31 @@ def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] =
                 key: [feature.properties[key] for feature in features]
                 for key in source.schema["properties"]
             }
-            return VectorLayer(
-                geometry=_shapes(features),
-                columns=columns,
-                crs=CRS.from_wkt(source.crs_wkt),
-                name=chosen,
-                tags=dict(source.tags()),
-            )
+            crs, geometry = CRS.from_wkt(source.crs_wkt), _shapes(features)
+            _check_place(name, geometry, crs)
+            return VectorLayer(geometry, columns, crs, name=chosen, tags=dict(source.tags()))
+
+
+def _check_place(name: str, geometry: NDArray[np.object_], crs: CRS) -> None:
+    """Refuse coordinates that are no numbers or lie nowhere on Earth."""
+    xy = shapely.get_coordinates(geometry[~shapely.is_empty(geometry)])
+    if not np.isfinite(xy).all():
+        raise OutlineError(f"{name} holds coordinates that are not numbers. Mend or remove them.")
+    if crs.is_geographic:
+        placed = np.abs(xy) <= (540, 90 + 1e-6)
+    else:
+        try:
+            placed = np.isfinite(transform_points(xy[:, 0], xy[:, 1], crs, LONLAT))
+        except pyproj.exceptions.ProjError as error:
+            raise OutlineError(
+                f"The CRS of {name} ({crs_name(crs)}) has no place on Earth. "
+                "Give it the right one (ogr2ogr -a_srs EPSG:...)."
+            ) from error
+    if not placed.all():
+        raise OutlineError(
+            f"{name} holds coordinates that its CRS ({crs_name(crs)}) does not have, so it is "
+            "probably another. Give it the right one (ogr2ogr -a_srs EPSG:...)."
+        )
 
 
 @contextmanager
@@ -85,6 +106,11 @@ def _explained(name: str) -> Any:
             yield
     except OutlineError:
         raise
+    except json.JSONDecodeError as error:  # Fiona takes a column of mixed values for JSON.
+        raise OutlineError(
+            f"A column of {name} holds numbers and text together, which cannot be read. "
+            f"Write it to a GeoPackage first (ogr2ogr one.gpkg {name})."
+        ) from error
     except (FionaError, OSError, ValueError, shapely.errors.ShapelyError) as error:
         raise OutlineError(
             f"{name} cannot be read as a vector layer: {gdal_reason(error)}. "
@@ -92,9 +118,9 @@ def _explained(name: str) -> Any:
         ) from error
 
 
-def _choose_layer(
-    name: str, layers: Sequence[str], layer: str | None, prefer: Sequence[str]
-) -> str:
+def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> str:
+    name = base_name(path)
+    layers: list[str] = list(fiona.listlayers(str(path)))
     listed = ", ".join(layers) or "none"
     if layer is not None:
         if layer not in layers:
@@ -103,9 +129,19 @@ def _choose_layer(
     for wanted in prefer:
         if wanted in layers:
             return wanted
+    if len(layers) > 1:  # QGIS keeps styles in a table beside the layers.
+        layers = [str(one) for one in layers if _has_geometry(path, one)]
     if len(layers) != 1:
-        raise OutlineError(f"{name} has {len(layers)} layers: {listed}. Give one with --layer.")
+        raise OutlineError(
+            f"{name} has {len(layers)} layers: {listed}. Give one with --layer where there is that "
+            f"option, else write it into a file of its own (ogr2ogr one.gpkg {name} LAYER)."
+        )
     return layers[0]
+
+
+def _has_geometry(path: PathLike, layer: str) -> bool:
+    with fiona.open(str(path), layer=layer) as source:
+        return str(source.schema["geometry"]) != "None"
 
 
 def _shapes(features: Sequence[Any]) -> NDArray[np.object_]:

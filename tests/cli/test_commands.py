@@ -130,6 +130,15 @@ def test_divide_says_what_it_could_not_divide(scene, dem, make_dem, tmp_path):
     assert not (tmp_path / "d.gpkg").exists()
 
 
+def test_divide_refuses_a_probability_map_of_another_place(scene, make_scene, tmp_path):
+    run("extract", scene, "-o", tmp_path / "c.gpkg")
+    far = make_scene(MASK, grid=utm_grid(MASK.shape, corner=(700_000, 5_200_000)), name="far.tif")
+    run("predict", far, "-o", tmp_path / "far_p.tif")
+    line = run("divide", tmp_path / "c.gpkg", "--probability", tmp_path / "far_p.tif",
+               "-o", tmp_path / "d.gpkg", code=4)  # fmt: skip
+    assert "far_p.tif does not overlap c.gpkg" in line
+
+
 def test_outline_keeps_to_the_region(scene, tmp_path):
     region = left_half(tmp_path)
     run("predict", scene, "-o", tmp_path / "whole.tif")
@@ -196,6 +205,29 @@ def test_a_config_file_sets_options_and_flags_win(scene, tmp_path):
     config.write_text("colour = 1\n")
     line = run("extract", scene, "-o", tmp_path / "c.gpkg", "--config", config, code=2)
     assert "sets colour, which extract does not have" in line
+    for text, message in (
+        ('min_area_km2 = "a"', "min_area_km2 is 'a'. It takes a number"),
+        ("min_area_km2 = [1]", "It takes a number"),
+        ("min_area_km2 = true", "It takes a number"),
+        ("min_area_km2 = 2023-08-15", "It takes a number"),
+        ("batch = 1.5", "It takes a whole number"),
+        ("hash = 1", "It takes true or false"),
+        ("force_dem = 1", "It takes true or false"),
+        ("aoi = true", "It takes text"),
+        ('bands = ["a", true]', "It takes text"),
+        ('config = "x"', "sets config, which extract does not have"),
+    ):
+        config.write_text(text)
+        assert message in run(
+            "extract", scene, "-o", tmp_path / "c.gpkg", "--config", config, code=2
+        )
+    config.write_bytes("# Gletscher am Großglockner\n".encode("latin-1"))
+    assert "is not TOML in UTF-8" in run(
+        "extract", scene, "-o", tmp_path / "c.gpkg", "--config", config, code=2
+    )
+    config.write_text("date = 2021-02-03\nnodata = 0\nverbose = 1\n")
+    run("extract", scene, "-o", tmp_path / "f.gpkg", "--config", config)
+    assert gx.read_record(tmp_path / "f.gpkg", "complexes")["scene"]["src_date"] == "2021-02-03"
     config.write_text("not toml")
     assert "is not TOML" in run(
         "extract", scene, "-o", tmp_path / "c.gpkg", "--config", config, code=2

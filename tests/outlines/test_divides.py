@@ -6,7 +6,7 @@ from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, GridError
 from glacierx.options import DivideOptions
-from glacierx.outlines.divides import check_dem, split_glaciers
+from glacierx.outlines.divides import _parts_apart, check_dem, split_glaciers
 from glacierx.outlines.flowsheds import divide_ice
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geodesy import transform_geometries
@@ -166,6 +166,28 @@ def test_outlines_of_one_complex_are_divided_together(two_valleys):
     glaciers, _ = split_glaciers(complexes(west, east, ids=[1, 1]), two_valleys)
     assert set(glaciers["complex_id"]) == {1}
     assert shapely.area(glaciers.geometry).sum() == pytest.approx(west.area + east.area)
+
+
+def test_dividing_glaciers_again_keeps_their_borders_and_drops_old_references(two_valleys):
+    once, lines = split_glaciers(complexes(ICE), two_valleys)
+    marked = once.with_columns(ref_id=np.array(["a", "b"], dtype=object))
+    twice, again = split_glaciers(marked, two_valleys)
+    assert len(twice) == 2
+    assert "ref_id" not in twice.columns
+    assert len(again) == 1
+    assert again.geometry[0].equals(lines.geometry[0])
+
+
+def test_parts_of_a_complex_that_lie_far_apart_are_divided_one_by_one(two_valleys):
+    far = shapely.box(900_300, 5_496_000, 900_900, 5_498_000)
+    near = shapely.box(605_700, 5_198_000, 606_000, 5_198_300)  # touches in a corner
+    group = complexes(ICE, far, near, ids=[1, 1, 1])
+    parts = _parts_apart(group, np.arange(3), 30.0)
+    assert sorted(part.tolist() for part in parts) == [[0, 2], [1]]
+    glaciers, _ = split_glaciers(group, two_valleys)
+    assert set(glaciers["parent"]) == {0, 1, 2}
+    assert (glaciers["divided"] == 0)[glaciers["parent"] == 1].all()
+    assert (glaciers["divided"] == 1)[glaciers["parent"] == 0].all()
 
 
 def test_nothing_divided_is_nothing():

@@ -6,7 +6,7 @@ import pytest
 import shapely
 from rasterio.crs import CRS
 
-from glacierx.errors import OutlineError, OutputError
+from glacierx.errors import GlacierxWarning, OutlineError, OutputError
 from glacierx.outlines.attributes import GLACIERS, add_attributes, add_complex_attributes
 from glacierx.outlines.divides import split_glaciers
 from glacierx.outlines.geopackage import (
@@ -17,6 +17,7 @@ from glacierx.outlines.geopackage import (
 )
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geodesy import LONLAT, transform_points
+from glacierx.scene.vector import read_layer
 
 UTM = CRS.from_epsg(32632)
 RECORD = {"model": {"name": "ndsi"}, "versions": {"glacierx": "x"}, "ümlaut": "<&>"}
@@ -85,12 +86,13 @@ def test_other_formats_hold_the_glaciers(tmp_path, suffix):
     assert len(back) == 2
     epsg = 4326 if suffix == ".geojson" else 32632
     assert back.crs.to_epsg() == epsg
-    expected = [
-        (column.short or column.name) if suffix == ".shp" else column.name
-        for column in GLACIERS
-        if not column.name.startswith("ref_")
-    ]
-    assert list(back.columns) == expected
+    written = [column for column in GLACIERS if not column.name.startswith("ref_")]
+    assert list(back.columns) == [column.name for column in written]
+    with fiona.open(path) as file:
+        names = [
+            (column.short or column.name) if suffix == ".shp" else column.name for column in written
+        ]
+        assert list(file.schema["properties"]) == names
     assert len(back.geometry[0].interiors) == 1
 
 
@@ -151,6 +153,80 @@ def test_foreign_polygons_become_rows_with_complexes(tmp_path):
     assert ids[0] == ids[4] != ids[1]  # the first box and its neighbour share a side
     assert ids[2] == ids[3]
     assert record == {}
+
+
+def write_geojson(path, properties, shapes):
+    features = [
+        {"type": "Feature", "properties": row, "geometry": shapely.geometry.mapping(shape)}
+        for row, shape in zip(properties, shapes, strict=True)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+SQUARES = [shapely.box(x, 46, x + 0.01, 46.01) for x in (10, 10.1, 10.2)]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([7, 3, 7], [7, 3, 7]),
+        (["b", "a", "b"], [1, 2, 1]),
+        ([5, None, 5], [1, 2, 1]),
+        ([1.5, None, None], [1, 2, 3]),
+        ([None, None, None], [1, 2, 3]),
+        ([True, False, True], [1, 2, 1]),
+    ],
+)
+def test_complexes_are_told_apart_by_ids_of_any_kind(tmp_path, values, expected):
+    rows = [{"complex_id": value, "touches_edge": "perhaps"} for value in values]
+    outlines, _ = read_complexes(write_geojson(tmp_path / "c.geojson", rows, SQUARES))
+    number = outlines["complex_id"].tolist()
+    pairs = {(one, other) for one, other in zip(number, expected, strict=True)}
+    assert len(pairs) == len(set(number)) == len(set(expected))
+    # A column of ours that holds something else is not taken for it.
+    assert "touches_edge" not in outlines.columns
+    write_layers(tmp_path / "o.gpkg", {"complexes": add_complex_attributes(outlines)}, {})
+
+
+def test_outlines_that_overlap_are_told(tmp_path):
+    path = write_geojson(tmp_path / "c.geojson", [{}] * 2, [SQUARES[0], SQUARES[0]])
+    with pytest.warns(GlacierxWarning, match=r"1 pairs of outlines in c\.geojson overlap"):
+        read_complexes(path)
+
+
+def test_a_table_without_geometry_is_no_layer_to_choose(tmp_path):
+    path = tmp_path / "q.gpkg"
+    write_layers(path, {"complexes": layers()["complexes"]}, {})
+    schema = {"geometry": "None", "properties": {"style": "str"}}
+    with fiona.open(path, "w", "GPKG", layer="layer_styles", schema=schema) as file:
+        file.write({"type": "Feature", "geometry": None, "properties": {"style": "x"}})
+    assert len(read_layer(path).geometry) == 2
+
+
+@pytest.mark.parametrize(
+    ("crs", "shape", "message"),
+    [
+        (4326, shapely.box(600_000, 5_195_000, 601_000, 5_196_000), "its CRS .EPSG:4326. does not"),
+        (32632, shapely.box(1e9, 1e9, 2e9, 2e9), "its CRS .EPSG:32632. does not have"),
+    ],
+)
+def test_coordinates_of_another_crs_are_refused(tmp_path, crs, shape, message):
+    outlines = Outlines(as_geometries([shape]), CRS.from_epsg(crs), {"complex_id": np.ones(1, int)})
+    path = tmp_path / "c.gpkg"
+    with fiona.open(path, "w", "GPKG", crs_wkt=outlines.crs.to_wkt(),
+                    schema={"geometry": "Polygon", "properties": {}}) as file:  # fmt: skip
+        file.write({"type": "Feature", "geometry": shapely.geometry.mapping(shape),
+                    "properties": {}})  # fmt: skip
+    with pytest.raises(OutlineError, match=message):
+        read_complexes(path)
+
+
+def test_a_column_of_mixed_values_is_told(tmp_path):
+    rows = [{"x": 1}, {"x": "y"}, {"x": 2}]
+    path = write_geojson(tmp_path / "m.geojson", rows, SQUARES)
+    with pytest.raises(OutlineError, match="numbers and text together"):
+        read_outlines(path)
 
 
 def test_files_that_hold_no_vectors(tmp_path):

@@ -94,6 +94,25 @@ def test_files_that_readers_take_along_count_as_the_result(tmp_path, name, besid
     assert names(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("length", [200, 240])
+def test_long_names_are_written(tmp_path, length):
+    name = "ü" * (length // 2 - 4) + ".txt"
+    with staged(tmp_path / name) as part:
+        part.write_text("whole")
+    assert names(tmp_path) == [name]
+
+
+def test_a_name_that_no_disk_takes_is_an_error(tmp_path):
+    with pytest.raises(OutputError, match="is too long"):
+        check_output(tmp_path / ("a" * 300 + ".tif"))
+
+
+def test_no_result_is_part_of_another(tmp_path):
+    for one, other in (("q.shp", "q.dbf"), ("p.tif", "p.tif.msk"), ("a.json", "a.json")):
+        with pytest.raises(OutputError, match="belongs to another result"):
+            check_outputs([tmp_path / one, tmp_path / other])
+
+
 def test_no_two_results_are_one_file(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     check_outputs([tmp_path / "a.tif", None, tmp_path / "b.tif"])

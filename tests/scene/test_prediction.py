@@ -18,6 +18,21 @@ from glacierx.scene.prediction import (
 )
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_a_mask_that_calls_0_nodata_has_ground_without_ice(tmp_path, dtype):
+    mask = np.zeros((1, 20, 30), dtype)
+    mask[0, 5:9, 5:9] = 1
+    path = write_tif(tmp_path / "m.tif", mask, utm_grid((20, 30)), nodata=0)
+    with open_prediction(path) as prediction:
+        steps = prediction.read(prediction.grid.window)
+    assert np.array_equal(steps, mask[0] * 250)
+    # Where other numbers are nodata they stay unknown.
+    path = write_tif(tmp_path / "n.tif", mask, utm_grid((20, 30)), nodata=1)
+    with open_prediction(path) as prediction:
+        steps = prediction.read(prediction.grid.window)
+    assert np.array_equal(steps == NODATA, mask[0] == 1)
+
+
 def test_half_is_a_whole_number_of_steps():
     assert encode(0.5, True) == 125
     assert encode([0, 1, 0.004, 0.0059], True).tolist() == [0, 250, 1, 1]

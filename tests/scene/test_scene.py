@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from glacierx.errors import GridError, MissingBandError, OptionError, SceneError
 from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.scene.geodesy import transform_points
 from glacierx.scene.grid import Grid
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.scene import open_scene, parse_date
@@ -438,6 +439,33 @@ def test_a_region_beside_the_scene_reaches_it_when_it_is_widened(ramp, tmp_path)
         inside = scene.inside(scene.grid.window)
     assert inside[20, 41:].all()
     assert not inside[:, :39].any()
+
+
+LONLAT = CRS.from_epsg(4326)
+
+
+@pytest.mark.parametrize(
+    ("crs", "place", "corner"), [(32632, "alps", (600_000, 5_200_000)), (3413, "pole", (0, -9e5))]
+)
+def test_a_large_region_in_degrees_keeps_its_edges(tmp_path, crs, place, corner):
+    grid = utm_grid((40, 50), 100, corner=corner, epsg=crs)
+    path = write_tif(tmp_path / "s.tif", np.ones((1, 40, 50), "uint8"), grid, nodata=None,
+                     descriptions=("green",))  # fmt: skip
+    lon, lat = transform_points(*grid.to_map(*(np.indices((40, 50)) + 0.5)), grid.crs, LONLAT)
+    middle = float(np.median(lat))
+    boxes = {
+        "all": shapely.box(-180, -90, 180, 90),
+        "wide": shapely.box(lon.min() - 40, middle - 5, lon.max() + 40, middle + 5),
+        "south": shapely.box(lon.min() - 40, middle - 5, lon.max() + 40, middle),
+    }
+    for name, box in boxes.items():
+        region = polygon_file(tmp_path / f"{name}.gpkg", box, LONLAT)
+        with open_scene(path, aoi=region) as scene:
+            inside = scene.inside(scene.grid.window)
+        expected = lat < middle if name == "south" else np.ones(grid.shape, bool)
+        # Within a tenth of a pixel of the edge either answer is right.
+        clear = np.abs(lat - middle) * 111_000 > 10
+        assert np.array_equal(inside[clear], expected[clear]), (place, name)
 
 
 def test_the_area_of_interest_is_told_from_invalid_pixels(ramp, tmp_path):

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from affine import Affine
 from factories import utm_grid, write_tif
 from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, GridError, SceneError
 from glacierx.scene.geodesy import LONLAT, transform_points
 from glacierx.scene.grid import Grid
+from glacierx.scene.raster import overlap_share
 from glacierx.scene.terrain import (
     Dem,
     fill_small_voids,
@@ -187,10 +189,43 @@ def test_heights_in_feet_are_refused(tmp_path):
     import rasterio
 
     path = write_tif(tmp_path / "a.tif", np.ones((1, 20, 20), "float32"), utm_grid((20, 20)))
-    with rasterio.open(path, "r+") as file:
-        file.units = ("ft",)
-    with pytest.raises(SceneError, match=r"heights of a\.tif are in ft"):
-        Dem(path)
+    for unit in ("ft", "US survey foot", "international feet", "cm", "dm"):
+        with rasterio.open(path, "r+") as file:
+            file.units = (unit,)
+        with pytest.raises(SceneError, match=rf"heights of a\.tif are in {unit}"):
+            Dem(path)
+    for unit in ("m", "metre", "Meters", "m above MSL", ""):
+        with rasterio.open(path, "r+") as file:
+            file.units = (unit,)
+        Dem(path).close()
+
+
+def test_overlap_is_that_of_footprints():
+    east, west = utm_grid((100, 100), 30), utm_grid((100, 100), 30, epsg=32627)
+    world = Grid(LONLAT, Affine(0.5, 0, -180, 0, -0.5, 90), (360, 720))
+    counted = Grid(LONLAT, Affine(0.5, 0, 0, 0, -0.5, 90), (360, 720))  # 0 to 360 degrees
+    for scene in (east, west):
+        assert overlap_share(world, scene) == pytest.approx(1)
+        assert overlap_share(counted, scene) == pytest.approx(1)
+    turned = Grid(east.crs, east.transform @ Affine.rotation(45), (100, 100))
+    # Of two unit squares that one corner and a turn of 45 degrees part, root 2 - 1 is shared.
+    assert overlap_share(east, turned) == pytest.approx(2**0.5 - 1)
+    assert overlap_share(east, utm_grid((10, 10), 30, corner=(800_000, 5_200_000))) == 0
+
+
+@pytest.mark.parametrize("west", [-180, 0])
+@pytest.mark.parametrize("epsg", [32632, 32627, 32701])
+def test_a_dem_of_the_world_serves_any_place(make_dem, west, epsg):
+    world = Grid(LONLAT, Affine(0.5, 0, west, 0, -0.5, 90), (360, 720))
+    row, column = np.indices(world.shape) + 0.5
+    lon, lat = world.to_map(row, column)
+    with Dem(make_dem(1000 + 10 * lat + np.cos(np.radians(lon)), world)) as dem:
+        grid = metric_grid(CRS.from_epsg(epsg), (600_000, 5_195_000, 660_000, 5_255_000), 3000)
+        raster = dem.read(grid)
+    x, y = grid.to_map(*(np.indices(grid.shape) + 0.5))
+    lon, lat = transform_points(x, y, grid.crs, LONLAT)
+    assert raster.valid.all()
+    assert np.abs(raster.values[0] - 1000 - 10 * lat - np.cos(np.radians(lon))).max() < 0.1
 
 
 def test_overlap_is_checked_and_named(make_dem):
