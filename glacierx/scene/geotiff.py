@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -14,6 +14,7 @@ from rasterio.windows import Window
 
 from glacierx.errors import OutputError
 from glacierx.scene.grid import Grid
+from glacierx.scene.handle import Handle
 from glacierx.scene.output import RASTERS, Files, check_outputs, staged
 from glacierx.scene.raster import PathLike, Raster, base_name, gdal_reason
 
@@ -80,7 +81,7 @@ class RasterLayout:
     colors: Mapping[int, tuple[int, int, int, int]] | None = None
 
 
-class RowWriter:
+class RowWriter(Handle):
     """Write a raster from top to bottom, a few rows at a time, in whole tiles.
 
     Rows that do not fill a tile wait in memory, so each tile is compressed once and the bytes of
@@ -155,9 +156,6 @@ class RowWriter:
             raise OutputError(
                 f"{self._row} of {self._grid.rows} rows were written to {self._file.name}."
             )
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self,
