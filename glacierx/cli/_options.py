@@ -178,13 +178,10 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 
 def _fitting(param: click.Parameter, value: Any, found: str) -> Any:
     """Return a value of a config file as Click takes it, refusing other types."""
-    if param.multiple:
-        return [_fitting_one(param, one, found) for one in _listed(value)]
-    return _fitting_one(param, value, found)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    if not param.multiple:
+        return _fitting_one(param, value, found)
+    values = value if isinstance(value, list) else [value]
+    return [_fitting_one(param, one, found) for one in values]
 
 
 def _fitting_one(param: click.Parameter, value: Any, found: str) -> Any:

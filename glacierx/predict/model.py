@@ -167,14 +167,15 @@ def _check_kind(path: Path) -> None:
         raise ModelError(f"The model file {path} does not exist. Check the path.")
     with path.open("rb") as file:
         start = file.read(9)
-    # A safetensors file begins with a length, whose first byte can be that of a pickle.
-    begins = start[:2] == b"PK" or (start[:1] == b"\x80" and start[8:9] != b"{")
-    if begins or path.suffix in (".pt", ".pth", ".pkl"):
+    # A safetensors file begins with a length, whose bytes can be those of a pickle or an archive.
+    header = start[8:9] == b"{"
+    pickled = not header and (start[:2] == b"PK" or start[:1] == b"\x80")
+    if pickled or path.suffix in (".pt", ".pth", ".pkl"):
         raise ModelError(
             f"{path.name} is a pickle, which can run any code when it is loaded, so glacierx never "
             "does. Convert its weights to safetensors where you trust them."
         )
-    if len(start) < 9 or start[8:9] != b"{":
+    if not header:
         raise ModelError(f"{path.name} is not a safetensors file. Give one that glacierx saved.")
 
 

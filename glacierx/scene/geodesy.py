@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 
 GEOD = pyproj.Geod(ellps="WGS84")
 LONLAT = CRS.from_epsg(4326)
+M_PER_DEGREE = 111_000.0
 
 Geometries = NDArray[np.object_]
 Floats = NDArray[np.float64]
@@ -168,10 +169,11 @@ def part_near(
     box = _box_around(place, place_crs, margin_m, crs)
     if box is not None:
         polygons = np.asarray(shapely.intersection(polygons, box), dtype=object)
-    width = shapely.bounds(polygons if box is None else box)
-    sides = np.hypot(width[..., 2] - width[..., 0], width[..., 3] - width[..., 1])
-    longest = float(np.nanmin(sides)) if np.size(sides) else 1.0
-    return np.asarray(shapely.segmentize(polygons, max(longest / 500, 1e-9)), dtype=object)
+    # An edge of a fiftieth of a scene 100 km wide bends by a tenth of a metre.
+    metric = metric_crs(place_crs, shapely.bounds(place).tolist())
+    side_m = math.sqrt(shapely.area(transform_geometries(place, place_crs, metric)))
+    step = max(1.0, side_m / 50) / (M_PER_DEGREE if crs.is_geographic else 1)
+    return np.asarray(shapely.segmentize(polygons, step), dtype=object)
 
 
 def _box_around(place: Any, place_crs: CRS, margin_m: float, crs: CRS) -> Any:
