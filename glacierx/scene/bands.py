@@ -229,7 +229,8 @@ def _described_role(text: str, sensor: Sensor | None) -> str | None:
 
 
 def _stacked(dataset: Any, sensor: Sensor) -> dict[str, int]:
-    if dataset.count != len(sensor.stack):
+    alpha = dataset.count > 1 and dataset.colorinterp[-1] == ColorInterp.alpha
+    if len(sensor.stack) not in (dataset.count, dataset.count - alpha):
         raise SceneError(
             _ambiguous(
                 dataset,
@@ -242,7 +243,8 @@ def _stacked(dataset: Any, sensor: Sensor) -> dict[str, int]:
 
 
 def _agree(dataset: Any, sensor: Sensor, named: Sequence[str | None]) -> None:
-    for index, (role, name) in enumerate(zip(named, sensor.stack, strict=True), 1):
+    # A band of alpha may follow those of the sensor.
+    for index, (role, name) in enumerate(zip(named, sensor.stack, strict=False), 1):
         band = sensor.band(name)
         if role and band and band.role != role:
             raise SceneError(

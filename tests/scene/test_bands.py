@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import rasterio
 from factories import utm_grid, write_tif
 from rasterio.enums import ColorInterp
 
@@ -127,6 +128,17 @@ def test_colours_are_used_where_there_are_no_descriptions(stack):
     colors = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     path = stack(3, dtype="uint8", colorinterp=colors)
     assert roles(find_bands(path, None, None)) == {"red": 1, "green": 2, "blue": 3}
+
+
+def test_an_alpha_band_behind_the_sensors_is_none_of_them(stack):
+    path = stack(5)
+    with pytest.raises(SceneError, match="planetscope-4 files have 4 bands"):
+        find_bands(path, None, find_sensor("planetscope-4"))
+    with rasterio.open(path, "r+") as file:
+        undefined = (ColorInterp.undefined,) * 3
+        file.colorinterp = (ColorInterp.gray, *undefined, ColorInterp.alpha)
+    found = roles(find_bands(path, None, find_sensor("planetscope-4")))
+    assert found == {"blue": 1, "green": 2, "red": 3, "nir": 4}
 
 
 def test_a_sensors_order_holds_where_only_some_bands_are_described(stack):
