@@ -1,5 +1,6 @@
 """The whole job on scenes with a known answer."""
 
+import hashlib
 import json
 import math
 
@@ -196,6 +197,17 @@ def test_the_record_holds_what_was_used_and_nothing_without_effect(make_scene, m
         found = gx.extract(scene, gx.build_model(card)).record["options"]
     assert found["predict"] == {"tta": "chu6", "patch_px": 64, "keep": 0.9}
     assert found["outline"]["threshold"] == 0.6
+
+
+def test_a_dem_of_tiles_is_known_by_its_tiles(make_scene, make_dem, tmp_path):
+    from rasterio.shutil import copy
+
+    grid = utm_grid((80, 80))
+    tile = make_dem(cone(grid, (600_400, 5_199_600)), grid)
+    copy(str(tile), str(tmp_path / "dem.vrt"), driver="VRT")
+    record = run(make_scene(disc((80, 80), (40, 40), 30)), dem=tmp_path / "dem.vrt").record
+    [part] = record["dem"]["parts"]
+    assert part == {"name": "dem.tif", "sha256": hashlib.sha256(tile.read_bytes()).hexdigest()}
 
 
 def test_the_same_run_gives_the_same_bytes(make_scene, make_dem, tmp_path):
