@@ -69,12 +69,16 @@ def test_a_circle_holds_no_basin_across_bare_ground():
 
 
 def test_circles_are_limited():
-    shape = (80, 80)
+    # A slab that slopes along its length drains over its end and its sides.
+    shape = (200, 60)
     row, _ = np.indices(shape)
-    ice = disc(shape, (40, 40), 20)
+    ice = np.zeros(shape, bool)
+    ice[20:180, 20:40] = True
     known = np.ones(shape, bool)
-    free = DivideOptions(burn_slope=0, sliver_km2=0, radius_max_m=0)
-    assert divide_ice(ice, 3000 - 8.0 * row, known, SPACING, free).max() > 1
+    whole = divide_ice(ice, 3000 - 8.0 * row, known, SPACING, DivideOptions())
+    none = divide_ice(ice, 3000 - 8.0 * row, known, SPACING, DivideOptions(radius_max_m=0))
+    assert whole.max() == 1
+    assert none.max() > 1
 
 
 def test_ice_without_heights_is_not_labelled():

@@ -111,17 +111,21 @@ def test_what_would_break_a_promise_is_left_as_it_was():
     def square(x, size):
         return shapely.box(x, 0, x + size, size)
 
-    before = as_geometries([square(0, 10), square(20, 10), square(40, 10), square(60, 10)])
+    before = as_geometries([square(20 * i, 10) for i in range(4)])
     crossed = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
-    larger, far = square(20, 10.1), square(40, 10.001)
-    after = _without_faults(before, as_geometries([crossed, larger, far, before[3]]), np.arange(4))
+    larger, smaller, far = square(20, 10.1), square(40, 9.9), square(60, 10.001)
+    after = _without_faults(before, as_geometries([crossed, larger, smaller, far]), np.arange(4))
     assert after[0] is before[0]  # invalid
     assert after[1] is before[1]  # 2 % larger
-    assert after[2] is far
-    # Two that overlap both go back, and so does one that only the first's return overlaps.
-    over = as_geometries([square(0, 10.04), square(10.02, 10), square(40, 10), square(60, 10)])
-    apart = as_geometries([square(0, 10), square(10, 10), square(40, 10), square(60, 10)])
-    assert _without_faults(apart, over, np.arange(4))[0] is apart[0]
+    assert after[2] is before[2]  # 2 % smaller
+    assert after[3] is far
+    # Neighbours that come to overlap both go back; the third, which nothing meets, does not.
+    apart = as_geometries([square(0, 10), square(10, 10), square(40, 10)])
+    over = as_geometries([square(0.01, 10), square(9.99, 10), square(40.01, 10)])
+    kept = _without_faults(apart, over, np.arange(3))
+    assert kept[0] is apart[0]
+    assert kept[1] is apart[1]
+    assert kept[2] is over[2]
     # Each within 1 %, but all of them larger: enough go back for the total.
     grown = as_geometries([square(20 * i, 10.03) for i in range(4)])
     kept = _without_faults(before, grown, np.arange(0))

@@ -263,6 +263,10 @@ def test_a_sensors_fill_counts_where_the_file_has_no_nodata(ramp):
     assert read(ramp(values)).valid[0, 0]
     assert not read(ramp(values), sensor="sentinel-2").valid[0, 0]
     assert read(ramp(values, nodata=65535), sensor="sentinel-2").valid[0, 0]
+    masked = ramp(values)
+    with rasterio.open(masked, "r+") as file:
+        file.write_mask(np.full((40, 50), 255, "uint8"))
+    assert read(masked, sensor="sentinel-2").valid[0, 0]
 
 
 def test_files_of_another_gsd_are_shown_on_the_finest(tmp_path):
