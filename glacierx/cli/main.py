@@ -14,6 +14,14 @@ from glacierx.errors import INTERRUPTED, OUT_OF_MEMORY, TERMINATED, GlacierxErro
 COMMANDS = ("extract", "predict", "outline", "divide", "simulate", "demo", "models")
 
 
+# Settings of GDAL: a server that does not answer for so many seconds is given up.
+PATIENCE = {
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+}
+
+
 class Failure(click.ClickException):
     """An error of the user's, on one line, with its exit code."""
 
@@ -132,6 +140,8 @@ def _terminate(number: int, frame: Any) -> None:
 
 def main() -> None:
     """Run the command line."""
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         group(prog_name="glacierx")

@@ -63,8 +63,8 @@ def build(name: str, *, in_channels: int, classes: int, **arguments: Any) -> Any
     if name not in table:
         raise ModelError(f"No architecture is called {name!r}. Known: {', '.join(sorted(table))}.")
     module, _, attribute = table[name].partition(":")
-    network = getattr(import_module(module), attribute)
     try:
+        network = getattr(import_module(module), attribute)
         return network(in_channels, classes, **arguments)
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError, ImportError) as error:
         raise ModelError(f"The architecture {name!r} cannot be built: {error}.") from error

@@ -30,6 +30,9 @@ LEAST_CONTRAST = 1.5
 LEAST_SWIR_FALL, LEAST_NIR_FALL, MOST_NIR_RISE = 0.3, 0.05, -0.2
 DEEPEST_SADDLE = 0.6
 FEWEST_PIXELS = 100
+BINS = 256
+# No reflectance of a whole scene ends below or goes beyond.
+DARKEST, BRIGHTEST = 0.01, 3.0
 
 Values = Mapping[str, NDArray[np.float32]]
 
@@ -113,10 +116,21 @@ def _fit_ndsi(scene: Scene) -> PixelMethod:
             "Give --sensor and --level, or --scale and --offset, or use --model otsu."
         )
     thresholds = {"ndsi": NDSI_ABOVE, "green": GREEN_ABOVE}
+    notes = _doubts(scene)
     if "nir" in scene.roles and scene.has_reflectance(("nir",)):
-        return PixelMethod("ndsi", ("green", "nir", "swir1"), {**thresholds, "nir": NIR_ABOVE})
-    note = "there is no NIR band in known units, so lakes may be taken for ice"
-    return PixelMethod("ndsi", ("green", "swir1"), thresholds, (note,))
+        thresholds["nir"] = NIR_ABOVE
+        return PixelMethod("ndsi", ("green", "nir", "swir1"), thresholds, notes)
+    lakes = "there is no NIR band in known units, so lakes may be taken for ice"
+    return PixelMethod("ndsi", ("green", "swir1"), thresholds, (lakes, *notes))
+
+
+def _doubts(scene: Scene) -> tuple[str, ...]:
+    """Say so where what is called reflectance can hardly be."""
+    green = sample_scene(scene, ("green",))[0]
+    high = float(np.percentile(green, 99)) if green.size else 0.5
+    if DARKEST < high < BRIGHTEST:
+        return ()
+    return (f"the green reflectance reaches {high:.2g}: check --sensor, --level and --scale",)
 
 
 def _fit_otsu(scene: Scene) -> PixelMethod:
@@ -133,16 +147,26 @@ def _fit_otsu(scene: Scene) -> PixelMethod:
     if green.size < FEWEST_PIXELS or green.min() == green.max():
         notes.append("no ice found: too few different pixels without plants")
         return PixelMethod("otsu", used, {}, tuple(notes), finds_ice=False)
-    split = threshold_otsu(green, nbins=256)
-    # Anywhere in an empty stretch of the histogram parts the sample alike; its middle parts the
-    # rest of the scene best.
-    threshold = float((green[green <= split].max() + green[green > split].min()) / 2)
+    threshold = _in_the_gap(green, float(threshold_otsu(green, nbins=BINS)))
     why_not = one_class(values, threshold)
     if why_not:
         notes.append(f"no ice found: {why_not}")
     return PixelMethod(
         "otsu", used, {"green": threshold, "ndvi": NDVI_BELOW}, tuple(notes), not why_not
     )
+
+
+def _in_the_gap(green: NDArray[np.float32], middle: float) -> float:
+    """Move Otsu's threshold, the middle of a bin, to the middle of the gap above that bin.
+
+    Anywhere in an empty stretch of the histogram parts the sample alike; its middle parts the rest
+    of the scene best.
+    """
+    edge = middle + float(green.max() - green.min()) / BINS / 2
+    above = green > edge
+    if above.all() or not above.any():
+        return middle
+    return float((green[~above].max() + green[above].min()) / 2)
 
 
 def one_class(values: Values, threshold: float) -> str:

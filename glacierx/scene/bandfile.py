@@ -155,14 +155,14 @@ class BandFile:
             for index, color in enumerate(self._file.colorinterp, 1)
             if color == ColorInterp.alpha and index not in flags
         ]
-        self._masked_band = next(
-            (
-                index
-                for index, found in flags.items()
-                if MaskFlags.per_dataset in found and MaskFlags.alpha not in found
-            ),
-            None,
-        )
+        # One mask for the file is read once; bands of a VRT can have masks of their own, which
+        # rasterio calls nothing.
+        shared = [
+            index
+            for index, found in flags.items()
+            if MaskFlags.per_dataset in found and MaskFlags.alpha not in found
+        ]
+        self._masked = [*shared[:1], *(index for index, found in flags.items() if not found)]
 
     def _nodata_of(self, index: int, nodata: Nodata, flags: Sequence[MaskFlags]) -> float | None:
         if nodata == "none":
@@ -179,7 +179,7 @@ class BandFile:
         """False where every pixel is good, so that validity need not be read."""
         kinds = {np.dtype(self._file.dtypes[index - 1]).kind for index in self._bands.values()}
         tagged = any(value is not None for value in self._nodata.values())
-        masked = self._alpha or self._masked_band
+        masked = self._alpha or self._masked
         return bool(tagged or masked or self._target or "f" in kinds)
 
     def read(
@@ -214,8 +214,8 @@ class BandFile:
                 valid &= np.isfinite(values)
         for alpha in self._alpha and read_window(self._file, self._alpha, window):
             valid &= alpha != 0
-        if self._masked_band is not None:
-            valid &= read_mask(self._file, self._masked_band, window)
+        for index in self._masked:
+            valid &= read_mask(self._file, index, window)
         out = np.empty((len(wanted), *valid.shape), np.float32)
         for row, (role, index) in enumerate(zip(roles, wanted, strict=True)):
             unit = self.radiometry[role]

@@ -30,6 +30,9 @@ _WORDS = {
     "red_edge_1": "red_edge1", "red_edge_2": "red_edge2", "red_edge_3": "red_edge3",
 }  # fmt: skip
 
+# Words of bands that say how good others are, whatever else their names hold.
+_QUALITY = {"qa", "qa60", "mask", "scl", "cloud", "clouds", "quality", "prob", "probability"}
+
 _COLORS = {
     ColorInterp.red: "red",
     ColorInterp.green: "green",
@@ -71,6 +74,8 @@ def role_in_text(text: str) -> str | None:
     ``"NDSI green swir1"``, gives None.
     """
     words = [word for word in re.split(r"[^a-z0-9]+", text.lower()) if word]
+    if _QUALITY.intersection(words):
+        return None
     found: set[str] = set()
     start = 0
     while start < len(words):
@@ -216,6 +221,10 @@ def _described_role(text: str, sensor: Sensor | None) -> str | None:
     role = role_in_text(text)
     if sensor is None:
         return role
+    if whole := sensor.band(text.strip()):
+        return whole.role
+    if role is None and _QUALITY.intersection(re.split(r"[^a-z0-9]+", text.lower())):
+        return None
     bands = [sensor.band(word) for word in re.split(r"[^A-Za-z0-9]+", text) if word]
     by_name = {band.role for band in bands if band}
     if role is None and len(by_name) == 1:

@@ -121,7 +121,7 @@ def _short(name: str) -> str:
 
 def _same(path: Path, given: str | Path) -> bool:
     try:
-        return path.samefile(given)
+        return path.samefile(str(given).removeprefix("file://").removeprefix("file:"))
     except OSError:  # One of the two does not exist, or is a URL.
         return False
 

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from shapely import Polygon
 
 from glacierx.errors import GridError, SceneError
-from glacierx.scene.geodesy import to_lonlat, transform_geometries
+from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.grid import Grid
 
 PathLike = str | Path
@@ -45,7 +45,8 @@ class Raster:
 def is_remote(path: PathLike) -> bool:
     """Tell whether a path is a URL or one of GDAL's virtual file systems."""
     text = str(path)
-    return "://" in text or text.startswith("/vsi")
+    here = text.startswith(("file://", "vrt://"))
+    return ("://" in text and not here) or text.startswith("/vsi")
 
 
 def base_name(path: PathLike) -> str:
@@ -80,7 +81,7 @@ def open_dataset(path: PathLike, what: str = "raster") -> Any:
             f"Give a file that GDAL opens (gdalinfo {name})."
         ) from error
     if dataset.count == 0 or dataset.width == 0 or dataset.height == 0:
-        parts = [part.split(":", 1)[-1] for part in dataset.subdatasets]
+        parts = list(dataset.subdatasets)
         dataset.close()
         listed = f" It holds {', '.join(parts[:6])}; give one of them." if parts else ""
         raise SceneError(f"{name} has no bands of its own.{listed}")
@@ -99,7 +100,8 @@ def raster_parts(path: PathLike) -> list[str]:
         if is_remote(name):
             continue
         with suppress(SceneError), open_dataset(name) as dataset:
-            whole = dataset.driver == "VRT"
+            # A name that is no file, such as a subdataset, stands for files too.
+            whole = dataset.driver == "VRT" or not Path(name).is_file()
             waiting += [file for file in dataset.files if whole or file.endswith(".msk")]
     return found
 
@@ -245,12 +247,14 @@ def overlap_share(dataset_grid: Grid, grid: Grid) -> float:
     """Return the share of a grid's footprint that another raster's footprint covers."""
     frame = shapely.segmentize(grid.footprint, shapely.length(grid.footprint) / 80)
     own = dataset_grid.footprint
+    moved = transform_geometries(frame, grid.crs, dataset_grid.crs)
     if not dataset_grid.crs.is_geographic:
-        moved = transform_geometries(frame, grid.crs, dataset_grid.crs)
         return _share_of(moved, own)
-    moved = to_lonlat(frame, grid.crs)
-    # Longitudes may count beyond 180 degrees, or from 0 to 360.
-    turns = (shapely.affinity.translate(moved, turn) for turn in (-360, 0, 360))
+    # Longitudes may count beyond 180 degrees, or from 0 to 360; and not all are in degrees.
+    circle = 2 * np.pi / dataset_grid.crs.units_factor[1]
+    if moved.bounds[2] - moved.bounds[0] > circle / 2:
+        moved = shapely.transform(moved, lambda xy: xy + np.where(xy < 0, circle, 0) * (1, 0))
+    turns = (shapely.affinity.translate(moved, turn) for turn in (-circle, 0, circle))
     return max(_share_of(turned, own) for turned in turns)
 
 

@@ -78,6 +78,28 @@ def test_otsus_threshold_is_in_the_middle_of_a_gap(make_scene):
     assert method.thresholds["green"] == pytest.approx(0.37, abs=0.05)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_otsus_threshold_is_in_the_gap_whatever_the_noise(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    ice = disc((100, 100), (50, 50), 20)
+    green = np.where(ice, random.normal(8000, 60, ice.shape), random.normal(2000, 60, ice.shape))
+    path = write_tif(tmp_path / "s.tif", np.rint(green)[None].astype("uint16"),
+                     utm_grid(ice.shape), descriptions=("green",))  # fmt: skip
+    with open_scene(path) as scene:
+        method = fit_method("otsu", scene)
+        found = method.apply(scene.read(scene.grid.window, method.roles).values)
+    assert method.thresholds["green"] == pytest.approx(5000, abs=300)
+    assert np.array_equal(found, ice)
+
+
+@pytest.mark.parametrize(("scale", "told"), [(1e-8, True), (1e-4, False), (1e-3, True)])
+def test_reflectance_that_cannot_be_is_told(make_scene, scale, told):
+    path = make_scene(disc((100, 100), (50, 50), 30), scales=None)
+    with open_scene(path, scale=scale) as scene:
+        notes = " ".join(fit_method("ndsi", scene).notes)
+    assert ("check --sensor, --level and --scale" in notes) is told
+
+
 def test_otsu_leaves_plants_out(tmp_path):
     # Bright meadows would pass the threshold on green; their NDVI is 0.6.
     values = np.stack([np.where(MASK, ice, rock) for ice, rock in

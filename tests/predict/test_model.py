@@ -11,6 +11,7 @@ from factories import disc, utm_grid, write_tif
 from safetensors.torch import save_file
 
 from glacierx.errors import MissingBandError, ModelError, OutputError, SceneError
+from glacierx.networks import ARCHITECTURES
 from glacierx.networks.layers import Inputs
 from glacierx.predict.card import Card, Slot
 from glacierx.predict.model import (
@@ -304,6 +305,15 @@ def test_a_model_fits_by_roles_units_and_gsd(make_scene):
         assert not card(inputs=(Slot("tir1"),)).fits(scene)
         assert not card(inputs=(Slot("green"),), gsd_m=(20.0, 40.0)).fits(scene)
         assert not card(inputs=(Slot("green"),), normalisation=fixed).fits(scene)
+
+
+@pytest.mark.parametrize(
+    "place", ["nowhere.at.all:Network", "glacierx.networks.layers:Nothing", "math:sqrt"]
+)
+def test_an_architecture_that_cannot_be_built_is_one_line(monkeypatch, place):
+    monkeypatch.setitem(ARCHITECTURES, "broken", place)
+    with pytest.raises(ModelError, match="architecture 'broken' cannot be built"):
+        build_model(card(architecture="broken"))
 
 
 def test_a_model_describes_itself(model_file):

@@ -41,6 +41,10 @@ def roles(sources):
         ("NDSI green swir1", None),
         ("band7_unknown", None),
         ("SR_B4", None),
+        ("SR_QA_AEROSOL", None),
+        ("red_qa", None),
+        ("cloud mask blue", None),
+        ("coastal aerosol", "coastal"),
         ("", None),
     ],
 )
@@ -128,6 +132,20 @@ def test_colours_are_used_where_there_are_no_descriptions(stack):
     colors = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     path = stack(3, dtype="uint8", colorinterp=colors)
     assert roles(find_bands(path, None, None)) == {"red": 1, "green": 2, "blue": 3}
+
+
+def test_every_sensors_own_names_are_understood(stack):
+    for name, sensor in SENSORS.items():
+        bands = sensor.bands
+        path = stack(len(bands), descriptions=[band.name for band in bands])
+        found = roles(find_bands(path, None, sensor))
+        assert found == {band.role: index for index, band in enumerate(bands, 1)}, name
+
+
+def test_quality_bands_are_no_spectral_bands(stack):
+    names = ("SR_B2", "SR_B3", "SR_B4", "SR_QA_AEROSOL", "QA_PIXEL")
+    found = roles(find_bands(stack(5, descriptions=names), None, find_sensor("landsat-8")))
+    assert found == {"blue": 1, "green": 2, "red": 3}
 
 
 def test_an_alpha_band_behind_the_sensors_is_none_of_them(stack):

@@ -257,6 +257,29 @@ def test_an_alpha_band_counts_in_a_file_of_many_bands_and_beside_nodata(tmp_path
     assert read(path).valid.sum() == 1998
 
 
+def test_each_band_of_a_vrt_may_have_a_mask_of_its_own(tmp_path):
+    write_tif(tmp_path / "a.tif", np.full((2, 40, 50), 100, "uint8"), GRID)
+    bad = np.full((2, 40, 50), 255, "uint8")
+    bad[0, 3], bad[1, 7] = 0, 0
+    write_tif(tmp_path / "m.tif", bad, GRID)
+    source = '<SimpleSource><SourceFilename relativeToVRT="1">{}</SourceFilename><SourceBand>{}'
+    source += "</SourceBand></SimpleSource>"
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{i}"><Description>{name}</Description>'
+        f'{source.format("a.tif", i)}<MaskBand><VRTRasterBand dataType="Byte">'
+        f"{source.format('m.tif', i)}</VRTRasterBand></MaskBand></VRTRasterBand>"
+        for i, name in ((1, "green"), (2, "nir"))
+    )
+    (tmp_path / "s.vrt").write_text(
+        '<VRTDataset rasterXSize="50" rasterYSize="40"><SRS>EPSG:32632</SRS>'
+        f"<GeoTransform>600000,10,0,5200000,0,-10</GeoTransform>{bands}</VRTDataset>"
+    )
+    valid = read(tmp_path / "s.vrt").valid
+    assert not valid[3].any()
+    assert not valid[7].any()
+    assert valid.sum() == 38 * 50
+
+
 def test_a_sensors_fill_counts_where_the_file_has_no_nodata(ramp):
     values = np.full((1, 40, 50), 500, "uint16")
     values[0, 0, 0] = 0

@@ -208,6 +208,11 @@ def test_overlap_is_that_of_footprints():
         assert overlap_share(world, scene) == pytest.approx(1)
         assert overlap_share(counted, scene) == pytest.approx(1)
     turned = Grid(east.crs, east.transform @ Affine.rotation(45), (100, 100))
+    # Degrees from Ferro, and grads from Paris: both meridians lie elsewhere.
+    for epsg, left in ((4805, 27), (4807, 7)):
+        other = Grid(CRS.from_epsg(epsg), Affine(0.01, 0, left, 0, -0.01, 53), (800, 900))
+        assert overlap_share(other, other) == pytest.approx(1)
+        assert overlap_share(other, east) == pytest.approx(1)
     # Of two unit squares that one corner and a turn of 45 degrees part, root 2 - 1 is shared.
     assert overlap_share(east, turned) == pytest.approx(2**0.5 - 1)
     assert overlap_share(east, utm_grid((10, 10), 30, corner=(800_000, 5_200_000))) == 0
