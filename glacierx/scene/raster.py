@@ -186,10 +186,10 @@ def read_mask(
 
 def _damaged(dataset: Any, window: Window, error: BaseException) -> str:
     rows = f"rows {window.row_off} to {window.row_off + window.height}"
-    return (
-        f"{base_name(dataset.name)} cannot be read at {rows}: {gdal_reason(error)}. "
-        "The file is damaged or cut short; copy or download it again."
-    )
+    cause = "The file is damaged or cut short; copy or download it again."
+    if is_remote(dataset.name):
+        cause = "The server stopped answering or the file is cut short; try again, or download it."
+    return f"{base_name(dataset.name)} cannot be read at {rows}: {gdal_reason(error)}. {cause}"
 
 
 def source_window(own: Grid, grid: Grid) -> Window | None:
