@@ -29,7 +29,7 @@ from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.provenance import fingerprint, versions
-from glacierx.scene.raster import PathLike, raster_parts
+from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 from glacierx.scene.terrain import Dem
 
@@ -208,9 +208,7 @@ def with_divide(
     inventory = None if divides is None else fingerprint(divides, always_hash=always_hash)
     heights = None
     if dem is not None:
-        own, *parts = (
-            fingerprint(path, always_hash=always_hash) for path in raster_parts(dem.path)
-        )
+        own, *parts = (fingerprint(path, always_hash=always_hash) for path in dem.parts)
         heights = {**own, "band": dem.band, **({"parts": parts} if parts else {})}
     chosen = {**record.get("options", {})}
     if heights or inventory:

@@ -6,11 +6,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import expand_labels
 
-from glacierx.outlines.outlines import as_geometries
+from glacierx.outlines.outlines import as_geometries, connected_groups, touching_pairs
 from glacierx.outlines.smooth import smooth_lines
 from glacierx.scene.geodesy import transform_points
 from glacierx.scene.grid import Grid
@@ -106,7 +104,7 @@ class Cutter:
         a, b, shared = _shared_lengths(faces)
         area = shapely.area(faces)
         same = label[a] == label[b]
-        piece = _components(len(faces), a[same], b[same])
+        piece = connected_groups(len(faces), a[same], b[same])
         size = np.bincount(piece, area)
         of_piece = label[np.unique(piece, return_index=True)[1]]
         loose = (size < self._sliver) & (size < self._lasting[of_piece])
@@ -153,7 +151,7 @@ def border_lines(pieces: Geometries) -> tuple[Geometries, NDArray[np.int64]]:
     Returns:
         Lines, and pairs of indices (lines, 2).
     """
-    first, second = _neighbours(pieces)
+    first, second = touching_pairs(pieces)
     lines, pairs = [], []
     for one, other in zip(first.tolist(), second.tolist(), strict=True):
         shared = shapely.intersection(pieces[one].boundary, pieces[other].boundary)
@@ -165,24 +163,14 @@ def border_lines(pieces: Geometries) -> tuple[Geometries, NDArray[np.int64]]:
     return as_geometries(lines), np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _neighbours(faces: Geometries) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    a, b = shapely.STRtree(faces).query(faces, predicate="intersects")
-    return a[a < b], b[a < b]
-
-
 def _shared_lengths(
     faces: Geometries,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    a, b = _neighbours(faces)
+    a, b = touching_pairs(faces)
     shared = shapely.length(
         shapely.intersection(shapely.boundary(faces[a]), shapely.boundary(faces[b]))
     )
     return a[shared > 0], b[shared > 0], shared[shared > 0]
-
-
-def _components(count: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> Labels:
-    links = coo_array((np.ones(len(a)), (a, b)), shape=(count, count))
-    return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
 def _without_stray_points(pieces: Geometries, polygon: Any) -> Geometries:

@@ -11,14 +11,12 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from glacierx.errors import GridError
 from glacierx.options import DivideOptions
 from glacierx.outlines.cut import Cutter, border_lines
-from glacierx.outlines.flowsheds import divide_ice, merge_slivers
-from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.outlines.flowsheds import EIGHT, divide_ice, merge_slivers
+from glacierx.outlines.outlines import Outlines, as_geometries, connected_groups
 from glacierx.outlines.reference import Inventory
 from glacierx.scene.geodesy import metric_crs, transform_geometries
 from glacierx.scene.grid import Grid
@@ -120,8 +118,7 @@ def _parts_apart(complexes: Outlines, rows: Labels, spacing_m: float) -> list[La
     if (right - left) * (top - bottom) <= MOST_CELLS * spacing_m**2 or len(rows) == 1:
         return [rows]
     a, b = shapely.STRtree(moved).query(moved, predicate="dwithin", distance=APART_M)
-    links = coo_array((np.ones(len(a)), (a, b)), shape=(len(rows), len(rows)))
-    part = connected_components(links, directed=False)[1]
+    part = connected_groups(len(rows), a, b)
     return [rows[part == number] for number in range(part.max() + 1)]
 
 
@@ -223,7 +220,7 @@ def _label_by_flow(
     else:
         label = divide_ice(ice, heights.values[0], heights.valid, grid.gsd_m, options)
     count = int(label.max())
-    unknown, more = ndimage.label(ice & (label == 0), np.ones((3, 3), bool))
+    unknown, more = ndimage.label(ice & (label == 0), EIGHT)
     label = np.where(unknown > 0, unknown + count, label)
     lone = np.arange(count + more + 1) > count
     label = merge_slivers(label, grid.gsd_m, options.sliver_km2 * 1e6, only=lone)

@@ -13,14 +13,17 @@ import shapely
 from fiona.errors import FionaError
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from glacierx.errors import GlacierxWarning, OutlineError, OutputError
 from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
-from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.outlines.outlines import (
+    Outlines,
+    as_geometries,
+    connected_groups,
+    touching_pairs,
+)
 from glacierx.scene.geodesy import LONLAT, transform_geometries
-from glacierx.scene.output import Files, staged
+from glacierx.scene.output import Files, check_suffix, staged
 from glacierx.scene.raster import PathLike, base_name, gdal_reason
 from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
 
@@ -40,13 +43,7 @@ def check_format(path: PathLike) -> str:
     Raises:
         OutputError: The ending is none that outlines are written in.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in DRIVERS:
-        raise OutputError(
-            f"{path} ends in {suffix or 'nothing'}; outlines are written as "
-            f"{', '.join(DRIVERS)}. Give one of these."
-        )
-    return DRIVERS[suffix]
+    return DRIVERS[check_suffix(path, tuple(DRIVERS), "outlines")]
 
 
 def write_layers(
@@ -173,16 +170,13 @@ def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, 
             if name not in ours or name == "complex_id" or _fits(values, ours[name])
         },
     )
-    _warn_of_overlaps(path, outlines)
+    a, b = touching_pairs(outlines.geometry)
+    _warn_of_overlaps(base_name(path), outlines.geometry[a], outlines.geometry[b])
     if "complex_id" in outlines.columns:
-        outlines = outlines.with_columns(complex_id=_numbers(outlines["complex_id"]))
+        number = _numbers(outlines["complex_id"])
     else:
-        a, b = shapely.STRtree(outlines.geometry).query(outlines.geometry, predicate="intersects")
-        size = (len(outlines), len(outlines))
-        links = coo_array((np.ones(len(a)), (a, b)), shape=size)
-        group = connected_components(links, directed=False)[1]
-        outlines = outlines.with_columns(complex_id=group + 1)
-    return outlines, _record(source)
+        number = connected_groups(len(outlines), a, b) + 1
+    return outlines.with_columns(complex_id=number), _record(source)
 
 
 def _fits(values: NDArray[Any], column: Column) -> bool:
@@ -208,14 +202,11 @@ def _numbers(values: NDArray[Any]) -> NDArray[np.int64]:
     )
 
 
-def _warn_of_overlaps(path: PathLike, outlines: Outlines) -> None:
-    a, b = shapely.STRtree(outlines.geometry).query(outlines.geometry, predicate="intersects")
-    a, b = a[a < b], b[a < b]
-    shared = shapely.area(shapely.intersection(outlines.geometry[a], outlines.geometry[b]))
-    twice = shared > 1e-6 * shapely.area(outlines.geometry[a])
+def _warn_of_overlaps(name: str, one: NDArray[np.object_], other: NDArray[np.object_]) -> None:
+    twice = shapely.area(shapely.intersection(one, other)) > 1e-6 * shapely.area(one)
     if twice.any():
         warnings.warn(
-            f"{int(twice.sum())} pairs of outlines in {base_name(path)} overlap: their ice is "
+            f"{int(twice.sum())} pairs of outlines in {name} overlap: their ice is "
             "counted twice. Dissolve them, or remove one of each.",
             GlacierxWarning,
             stacklevel=3,

@@ -9,8 +9,12 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from glacierx.scene.grid import Grid
+
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,18 @@ def as_geometries(shapes: Any) -> NDArray[np.object_]:
     out = np.empty(len(shapes), dtype=object)
     out[:] = shapes
     return out
+
+
+def touching_pairs(geometries: NDArray[np.object_]) -> tuple[Ints, Ints]:
+    """Return the indices of each two geometries that share a point, the lower one first."""
+    a, b = shapely.STRtree(geometries).query(geometries, predicate="intersects")
+    return a[a < b], b[a < b]
+
+
+def connected_groups(count: int, a: Ints, b: Ints) -> Ints:
+    """Number groups from 0, of so many things of which pairs are linked."""
+    links = coo_array((np.ones(len(a)), (a, b)), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
 def _plain(value: Any) -> Any:

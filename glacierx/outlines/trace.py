@@ -6,11 +6,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from glacierx.options import OutlineOptions
-from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.outlines.outlines import Outlines, as_geometries, connected_groups
 from glacierx.outlines.rings import Corners, Ints, find_corners, follow
 from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.grid import Grid, row_bands
@@ -149,5 +147,4 @@ def _crossings(corners: Corners, flat: Ints, polygon: Ints) -> Ints:
 def _groups(count: int, pairs: Ints, kept: NDArray[np.bool_]) -> Ints:
     """Number groups of kept polygons that touch at corners."""
     pairs = pairs[kept[pairs].all(axis=1)]
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+    return connected_groups(count, pairs[:, 0], pairs[:, 1])

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from glacierx.errors import OutputError
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
-from glacierx.scene.output import RASTERS, Files, check_outputs, staged
+from glacierx.scene.output import RASTERS, Files, check_outputs, check_suffix, staged
 from glacierx.scene.raster import PathLike, Raster, base_name, gdal_reason
 
 TILE_PX = 256
@@ -28,12 +28,7 @@ def check_rasters(paths: Files, *, overwrite: bool = False, inputs: Files = ()) 
         OutputError: A file cannot be written under that name.
     """
     for path in (path for path in paths if path):
-        suffix = Path(path).suffix.lower()
-        if suffix not in RASTERS:
-            raise OutputError(
-                f"{path} ends in {suffix or 'nothing'}; rasters are written as "
-                f"{', '.join(RASTERS)}. Give one of these."
-            )
+        check_suffix(path, RASTERS, "rasters")
     check_outputs(paths, overwrite=overwrite, inputs=inputs)
 
 

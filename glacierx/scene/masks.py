@@ -163,6 +163,19 @@ class QualityMask:
         self._file.close()
 
 
+def area_of_interest(path: PathLike | None, buffer_m: float, grid: Grid) -> "AreaOfInterest | None":
+    """Read the region that ``--aoi`` and ``--aoi-buffer-m`` ask for, or None if none is.
+
+    Raises:
+        OptionError: There is a width and no region.
+    """
+    if path is not None:
+        return AreaOfInterest(path, buffer_m, grid)
+    if buffer_m:
+        raise OptionError("--aoi-buffer-m widens a region: give it with --aoi.")
+    return None
+
+
 class AreaOfInterest:
     """The region of a scene that is mapped.
 

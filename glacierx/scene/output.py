@@ -12,6 +12,16 @@ from glacierx.errors import OutputError
 
 RASTERS = (".tif", ".tiff")
 
+_BESIDE_RASTERS = ("{name}.aux.xml", "{name}.msk", "{name}.ovr")
+_COMPANIONS = {
+    **dict.fromkeys(RASTERS, _BESIDE_RASTERS),
+    ".gpkg": ("{name}-journal", "{name}-wal", "{name}-shm"),
+    ".shp": (
+        "{stem}.shx", "{stem}.dbf", "{stem}.prj", "{stem}.cpg", "{stem}.qix", "{stem}.sbn",
+        "{stem}.sbx", "{name}.xml",
+    ),
+}  # fmt: skip
+
 Files = Sequence[str | Path | None]
 """Paths, of which some may not have been given."""
 
@@ -78,12 +88,22 @@ def check_output(path: str | Path, *, overwrite: bool = False, inputs: Files = (
         raise OutputError(f"{taken[0]} exists already. Use --overwrite to replace it.")
 
 
-def check_outputs(
-    paths: Files,
-    *,
-    overwrite: bool = False,
-    inputs: Files = (),
-) -> None:
+def check_suffix(path: str | Path, suffixes: Sequence[str], what: str) -> str:
+    """Return the ending of a result's name, in lower case.
+
+    Raises:
+        OutputError: It is none of those that such results are written in.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in suffixes:
+        raise OutputError(
+            f"{path} ends in {suffix or 'nothing'}; {what} are written as "
+            f"{', '.join(suffixes)}. Give one of these."
+        )
+    return suffix
+
+
+def check_outputs(paths: Files, *, overwrite: bool = False, inputs: Files = ()) -> None:
     """Check several results as `check_output` does, and that no two are one file.
 
     Raises:
@@ -103,14 +123,8 @@ def check_outputs(
 
 def _companions(path: Path) -> list[Path]:
     """Name the files that readers take together with a result, whoever wrote them."""
-    kind = path.suffix.lower()
-    endings = {".gpkg": ("-journal", "-wal", "-shm"), ".shp": (".xml",)}.get(
-        kind, (".aux.xml", ".msk", ".ovr") if kind in RASTERS else ()
-    )
-    parts = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx") if kind == ".shp" else ()
-    return [path.with_name(path.name + ending) for ending in endings] + [
-        path.with_suffix(ending) for ending in parts
-    ]
+    patterns = _COMPANIONS.get(path.suffix.lower(), ())
+    return [path.with_name(one.format(name=path.name, stem=path.stem)) for one in patterns]
 
 
 def _short(name: str) -> str:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
-from glacierx.errors import OptionError, SceneError
+from glacierx.errors import SceneError
 from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.handle import Handle
-from glacierx.scene.masks import AreaOfInterest
+from glacierx.scene.masks import AreaOfInterest, area_of_interest
 from glacierx.scene.raster import (
     PathLike,
     base_name,
@@ -180,11 +180,8 @@ def open_prediction(
         SceneError: It cannot be read, or has several bands.
         GridError: It has no CRS or geotransform.
     """
-    if aoi is None and aoi_buffer_m:
-        raise OptionError("--aoi-buffer-m widens a region: give it with --aoi.")
     prediction = Prediction(path)
-    if aoi is not None:
-        prediction.aoi = AreaOfInterest(aoi, aoi_buffer_m, prediction.grid)
+    prediction.aoi = area_of_interest(aoi, aoi_buffer_m, prediction.grid)
     return prediction
 
 

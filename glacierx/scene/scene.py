@@ -4,6 +4,7 @@ import datetime
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from glacierx.scene.bands import BandChoice, find_bands
 from glacierx.scene.geodesy import LONLAT, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
-from glacierx.scene.masks import AreaOfInterest, QualityMask
+from glacierx.scene.masks import AreaOfInterest, QualityMask, area_of_interest
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike, Raster, base_name, raster_parts
 from glacierx.scene.sensors import find_sensor
@@ -67,9 +68,10 @@ class Scene(Handle):
     @property
     def paths(self) -> list[str]:
         """Every file that is read: bands, quality masks, the DEM, the region."""
-        heights = raster_parts(self.dem.path) if self.dem else []
-        return [*self._pixels(), *heights, *([self.aoi.path] if self.aoi else [])]
+        heights = self.dem.parts if self.dem else []
+        return [*self._pixels, *heights, *([self.aoi.path] if self.aoi else [])]
 
+    @cached_property
     def _pixels(self) -> list[str]:
         own = [file.path for file in self._files] + [mask.rule.path for mask in self._masks]
         return list(dict.fromkeys(part for path in own for part in raster_parts(path)))
@@ -159,7 +161,7 @@ class Scene(Handle):
 
     def fingerprints(self, *, always_hash: bool = False) -> list[dict[str, Any]]:
         """Describe the files of bands and quality masks, to recognise and repeat a run."""
-        return [fingerprint(path, always_hash=always_hash) for path in self._pixels()]
+        return [fingerprint(path, always_hash=always_hash) for path in self._pixels]
 
     def bounds_lonlat(self) -> tuple[float, float, float, float]:
         """Return (west, south, east, north) in degrees."""
@@ -250,10 +252,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         for text in marks:
             scene._masks.append(QualityMask(text, scene.grid))
             closing.callback(scene._masks[-1].close)
-        if aoi is None and aoi_buffer_m:
-            raise OptionError("--aoi-buffer-m widens a region: give it with --aoi.")
-        if aoi is not None:
-            scene.aoi = AreaOfInterest(aoi, aoi_buffer_m, scene.grid)
+        scene.aoi = area_of_interest(aoi, aoi_buffer_m, scene.grid)
         if dem is not None:
             scene.dem = Dem(dem, dem_band)
             closing.callback(scene.dem.close)

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from glacierx.scene.raster import (
     dataset_grid,
     open_dataset,
     overlap_share,
+    raster_parts,
     read_mask,
     read_window,
     resample,
@@ -81,6 +83,11 @@ class Dem(Handle):
             )
         return named[0]
 
+    @cached_property
+    def parts(self) -> list[str]:
+        """The files that it is made of: its own first, then those that a VRT shows."""
+        return raster_parts(self.path)
+
     @property
     def source(self) -> str:
         """The DEM's name for the column dem_source."""
@@ -127,17 +134,14 @@ class Dem(Handle):
         """
         # The longitudes of a DEM may count from 0 to 360 degrees.
         turns = (0, -360, 360) if self.grid.crs.is_geographic else (0,)
-        found = [
-            (turned, window)
-            for turned in (self.grid.moved_east(turn) for turn in turns)
-            if (window := source_window(turned, grid)) is not None
-        ]
-        if not found:
+        placed = (self.grid.moved_east(turn) for turn in turns)
+        windows = ((own, source_window(own, grid)) for own in placed)
+        turned, window = next((pair for pair in windows if pair[1] is not None), (self.grid, None))
+        if window is None:
             nothing = np.zeros((1, *grid.shape), np.float32)
             return Raster(nothing, np.zeros(grid.shape, bool), grid)
         # Averaging to about half the spacing of the grid bounds the memory that a fine DEM takes.
         step = max(1, int(grid.gsd_m / self.gsd_m / 2))
-        turned, window = found[0]
         heights, own = self._averaged(turned, window, step)
         finer = self.gsd_m < 0.99 * grid.gsd_m
         moved = resample(
