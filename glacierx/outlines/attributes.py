@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from glacierx.outlines.divides import Division
+from glacierx.outlines.divides import REFERENCE, Division
 from glacierx.outlines.elevation import elevation_columns
 from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.zonal import zonal_columns
@@ -102,7 +102,6 @@ DIVIDES = (
     Column("glac_id_2", "str", "the glacier on the other"),
     Column("length_m", "float", "length on the ellipsoid"),
 )
-OPTIONAL = ("ref_id", "ref_name", "ref_date")
 
 
 def add_complex_attributes(
@@ -244,6 +243,6 @@ def in_schema(outlines: Outlines, schema: tuple[Column, ...]) -> Outlines:
     for column in schema:
         if column.name in outlines.columns:
             columns[column.name] = outlines[column.name]
-        elif column.name not in OPTIONAL:
+        elif column.name not in REFERENCE:
             columns[column.name] = np.full(len(outlines), None, dtype=object)
     return Outlines(outlines.geometry, outlines.crs, columns)

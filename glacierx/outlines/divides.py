@@ -111,11 +111,13 @@ def split_glaciers(
 
 def _parts_apart(complexes: Outlines, rows: Labels, spacing_m: float) -> list[Labels]:
     """Part the rows of one complex where they lie too far apart for one grid to hold them."""
+    if len(rows) == 1:
+        return [rows]
     shapes = complexes.geometry[rows]
     crs = metric_crs(complexes.crs, shapely.total_bounds(shapes).tolist())
     moved = transform_geometries(shapes, complexes.crs, crs)
     left, bottom, right, top = shapely.total_bounds(moved)
-    if (right - left) * (top - bottom) <= MOST_CELLS * spacing_m**2 or len(rows) == 1:
+    if (right - left) * (top - bottom) <= MOST_CELLS * spacing_m**2:
         return [rows]
     a, b = shapely.STRtree(moved).query(moved, predicate="dwithin", distance=APART_M)
     part = connected_groups(len(rows), a, b)
