@@ -131,9 +131,31 @@ class Grid:
             np.all(np.abs(rows - corners[0]) < 1e-3) and np.all(np.abs(columns - corners[1]) < 1e-3)
         )
 
+    def difference(self, other: "Grid") -> str:
+        """Say in words how another grid differs from this one; nothing if it does not."""
+        if self.matches(other):
+            return ""
+        if self.crs != other.crs:
+            return f"the CRS is {self.crs_name} here and {other.crs_name} there"
+        own, their = self.transform, other.transform
+        size = np.hypot([own.a, own.b], [own.d, own.e])
+        if not np.allclose([own.a, own.b, own.d, own.e], [their.a, their.b, their.d, their.e],
+                           rtol=0, atol=1e-6 * float(size.min())):  # fmt: skip
+            if math.isclose(self.gsd_m, other.gsd_m, rel_tol=1e-4):
+                return "pixels are turned, flipped or stretched otherwise"
+            return f"pixels are {self.gsd_m:.4g} m here and {other.gsd_m:.4g} m there"
+        row, column = (float(value) for value in self.to_pixels(their.c, their.f))
+        if abs(row) > 1e-3 or abs(column) > 1e-3:
+            return f"the first pixel there is {row:.4g} rows down and {column:.4g} columns right"
+        return f"there are {_size(self.shape)} pixels here and {_size(other.shape)} there"
+
     def describe(self) -> str:
         """Say size, GSD and CRS in a few words."""
-        return f"{self.rows} x {self.columns} pixels of {self.gsd_m:.3g} m, {self.crs_name}"
+        return f"{_size(self.shape)} pixels of {self.gsd_m:.3g} m, {self.crs_name}"
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} x {shape[1]}"
 
 
 def crs_name(crs: CRS) -> str:

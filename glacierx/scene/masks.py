@@ -37,6 +37,13 @@ ROOM_M = 1000.0
 _NUMBER = r"-?[0-9]+(?:\.[0-9]*)?"
 
 
+def number_range(text: str) -> tuple[float, float] | None:
+    """Read a number, or a range of them from low to high such as 8-10; None if it is neither."""
+    number = re.fullmatch(rf"({_NUMBER})(?:-({_NUMBER}))?", text.strip(), re.ASCII)
+    low, high = (float(number[1]), float(number[2] or number[1])) if number else (1, 0)
+    return (low, high) if low <= high else None
+
+
 @dataclass(frozen=True)
 class MaskRule:
     """Which numbers of a quality mask make a pixel invalid.
@@ -63,11 +70,10 @@ class MaskRule:
         ranges: list[tuple[float, float]] = []
         bits = 0
         for item in values.replace(" ", "").split(",") if values else ():
-            number = re.fullmatch(rf"({_NUMBER})(?:-({_NUMBER}))?", item)
+            numbers = number_range(item)
             bit = re.fullmatch(r"bit([0-9]+)", item)
-            low, high = (float(number[1]), float(number[2] or number[1])) if number else (1, 0)
-            if low <= high:
-                ranges.append((low, high))
+            if numbers:
+                ranges.append(numbers)
             elif bit and int(bit[1]) <= HIGHEST_BIT:
                 bits |= 1 << int(bit[1])
             else:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from glacierx.errors import SceneError
@@ -18,6 +17,7 @@ from glacierx.scene.raster import (
     PathLike,
     base_name,
     dataset_grid,
+    nodata_is_background,
     open_dataset,
     read_mask,
     read_window,
@@ -71,6 +71,20 @@ def mask_layout(tags: Mapping[str, str]) -> RasterLayout:
     )
 
 
+def own_probability_band(dataset: Any) -> int | None:
+    """Return the band of glacier in a probability map that glacierx wrote; None for any other."""
+    tags = dataset.tags()
+    classes = _json_tag(tags, "GLACIERX_CLASSES", [GLACIER])
+    own = (
+        tags.get("GLACIERX_KIND") == "probability"
+        and dataset.dtypes[0] == "uint8"
+        and dataset.scales[0] == STEP
+        and len(classes) == dataset.count
+        and GLACIER in classes
+    )
+    return classes.index(GLACIER) + 1 if own else None
+
+
 class Prediction(Handle):
     """A probability map of glacier, in the steps that are written to its file.
 
@@ -102,13 +116,7 @@ class Prediction(Handle):
             and self._file.dtypes[0] == "uint8"
             and self._scale == STEP
         )
-        # Many tools call the 0 of a mask of 0 and 1 nodata; then nothing would be without ice.
-        self._background = (
-            np.dtype(self._file.dtypes[self._band - 1]).kind in "iu"
-            and (self._scale, self._offset) == (1.0, 0.0)
-            and self._file.nodatavals[self._band - 1] == 0
-            and MaskFlags.nodata in self._file.mask_flag_enums[self._band - 1]
-        )
+        self._background = nodata_is_background(self._file, self._band)
         self._temporary: TemporaryDirectory[str] | None = None
 
     def _glacier_band(self, classes: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import rasterio
 import shapely
 import shapely.affinity
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import reproject
 from rasterio.windows import Window
@@ -182,6 +182,19 @@ def read_mask(
         return np.asarray(dataset.read_masks(band, window=window, out_shape=shape), bool)
     except (RasterioError, OSError) as error:
         raise SceneError(_damaged(dataset, window, error)) from error
+
+
+def nodata_is_background(dataset: Any, band: int) -> bool:
+    """Tell whether 0 is both a mask's nodata and its "not glacier".
+
+    Many tools call the 0 of a mask of 0 and 1 nodata; then nothing would be without ice.
+    """
+    return bool(
+        np.dtype(dataset.dtypes[band - 1]).kind in "iu"
+        and (dataset.scales[band - 1], dataset.offsets[band - 1]) == (1.0, 0.0)
+        and dataset.nodatavals[band - 1] == 0
+        and MaskFlags.nodata in dataset.mask_flag_enums[band - 1]
+    )
 
 
 def _damaged(dataset: Any, window: Window, error: BaseException) -> str:

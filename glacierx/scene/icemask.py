@@ -1,0 +1,123 @@
+"""Where a raster or a vector layer says that there is ice, read by window."""
+
+from pathlib import Path
+
+import fiona
+import numpy as np
+import rasterio
+import rasterio.features
+import shapely
+from fiona.errors import FionaError
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from glacierx.errors import GridError, OutlineError
+from glacierx.scene.geodesy import is_near, part_near, transform_geometries
+from glacierx.scene.grid import Grid
+from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
+from glacierx.scene.masks import ROOM_M
+from glacierx.scene.raster import PathLike, base_name, is_remote
+from glacierx.scene.rastermask import RasterMask
+from glacierx.scene.vector import polygons_of, read_layer
+
+VECTORS = (".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".gml", ".gdb", ".sqlite")
+
+
+class OutlineMask(IceMask):
+    """Polygons of a vector layer, burnt where they hold the centre of a pixel.
+
+    Attributes:
+        layer: The layer as it stands in the file.
+        rows: For each label, from 1, the row of the layer that it is.
+    """
+
+    kind = "outlines"
+    own_grid = None
+
+    def __init__(self, path: PathLike, choice: MaskChoice) -> None:
+        super().__init__(path)
+        self.layer = read_layer(path, choice.layer, prefer=("glaciers",))
+        shapes = self.layer.geometry
+        filled = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
+        self._usable = filled[shapely.get_dimensions(shapes[filled]) == 2]
+        if len(filled) and not len(self._usable):
+            raise OutlineError(
+                f"The layer {self.layer.name} of {self.name} holds no polygons. Give one that does."
+            )
+        self.rows = np.zeros(0, np.int64)
+        self._shapes: NDArray[np.object_] = np.zeros(0, dtype=object)
+        self._tree = shapely.STRtree([])
+
+    def place(self, grid: Grid, *, align: bool = False) -> None:
+        """Put the outlines on a grid; see `IceMask.place`."""
+        self._grid = grid
+        source, crs = self.layer.geometry, self.layer.crs
+        near = self._usable[is_near(source[self._usable], crs, grid.footprint, grid.crs, 0)]
+        around = part_near(polygons_of(source[near]), crs, grid.footprint, grid.crs, ROOM_M)
+        shapes = np.asarray(transform_geometries(around, crs, grid.crs), dtype=object)
+        inside = shapely.intersects(shapes, grid.footprint) & ~shapely.is_empty(shapes)
+        if len(self._usable) and not inside.any():
+            raise GridError(
+                f"No outline of {self.name} lies within the grid that is scored "
+                f"({grid.describe()}). Give outlines of this area."
+            )
+        self._shapes, self.rows = shapes[inside], near[inside]
+        self._tree = shapely.STRtree(self._shapes)
+
+    def read(self, window: Window) -> IceWindow:
+        """Read a window of the grid in use; see `IceMask.read`."""
+        grid = self.grid.crop(window)
+        burnt = np.zeros(grid.shape, np.int32)
+        near = self._tree.query(grid.footprint)
+        if len(near):
+            # The smaller of two overlapping glaciers is burnt last.
+            order = near[np.lexsort((near, -shapely.area(self._shapes[near])))]
+            rasterio.features.rasterize(
+                [(self._shapes[at], int(at) + 1) for at in order],
+                out=burnt,
+                transform=grid.transform,
+            )
+        return IceWindow(burnt > 0, np.ones(grid.shape, bool), burnt.astype(np.int64))
+
+
+def open_ice_mask(path: PathLike, choice: MaskChoice = MaskChoice()) -> IceMask:
+    """Open a mask, a map of probabilities or a layer of outlines.
+
+    Args:
+        path: A raster or vector file that GDAL reads.
+        choice: What of it is meant.
+
+    Raises:
+        SceneError: It is neither, or has several bands.
+        GridError: It lies nowhere on Earth.
+        OutlineError: It is a vector file without polygons, or with several layers.
+    """
+    if Path(base_name(path)).suffix.lower() in VECTORS:
+        kind: type[RasterMask] | type[OutlineMask] = OutlineMask
+        if _is_raster_package(path):
+            kind = RasterMask
+    else:
+        kind = OutlineMask if _is_vector_only(path) else RasterMask
+    return kind(path, choice)
+
+
+def _is_raster_package(path: PathLike) -> bool:
+    """Tell whether a file with a vector's ending holds pixels, as a GeoPackage can."""
+    try:
+        with rasterio.open(str(path)) as file:
+            return bool(file.count)
+    except (RasterioError, OSError):
+        return False
+
+
+def _is_vector_only(path: PathLike) -> bool:
+    if not is_remote(path) and not Path(path).exists():
+        return False
+    if _is_raster_package(path):
+        return False
+    try:
+        with fiona.open(str(path)) as file:
+            return str(file.schema["geometry"]) != "None"
+    except (FionaError, OSError, ValueError):
+        return False

@@ -1,0 +1,202 @@
+"""Ice in a raster: a mask, classes, glacier numbers or probabilities."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.windows import Window
+
+from glacierx.errors import GridError, OptionError, SceneError
+from glacierx.scene.grid import Grid
+from glacierx.scene.icewindow import EVERY, IceMask, IceWindow, MaskChoice
+from glacierx.scene.masks import number_range
+from glacierx.scene.prediction import own_probability_band
+from glacierx.scene.raster import (
+    PathLike,
+    dataset_grid,
+    nodata_is_background,
+    open_dataset,
+    overlap_share,
+    read_mask,
+    read_window,
+    resample,
+    source_window,
+)
+
+UNKNOWN = 255
+
+
+class RasterMask(IceMask):
+    """A raster of 0 and 1, of classes, of glacier numbers, or of probabilities."""
+
+    def __init__(self, path: PathLike, choice: MaskChoice) -> None:
+        super().__init__(path)
+        self._file = open_dataset(path)
+        self.own_grid = self._grid = dataset_grid(self._file)
+        own = own_probability_band(self._file)
+        self._band = self._choose_band(choice.band, own)
+        self.tags = self._file.tags()
+        kind = np.dtype(self._file.dtypes[self._band - 1]).kind
+        if kind not in "biuf":
+            raise SceneError(f"{self.name} holds complex numbers. Give a mask of 0 and 1.")
+        self._scale = float(self._file.scales[self._band - 1])
+        self._offset = float(self._file.offsets[self._band - 1])
+        self._whole = kind in "biu" and (self._scale, self._offset) == (1.0, 0.0)
+        self._ranges = self._positive(choice.positive)
+        self.threshold = choice.threshold
+        if own is not None and choice.positive is None:
+            self.kind = "probability"
+            if self.threshold is None:
+                self.threshold = float(self.tags.get("GLACIERX_THRESHOLD", 0.5))
+        elif self.threshold is not None:
+            self.kind = "probability"
+            if self._whole or choice.positive is not None:
+                raise OptionError(
+                    f"--threshold is for a raster of probabilities, and {self.name} is one of "
+                    "whole numbers. Leave it out, or write the scale into the file."
+                )
+        else:
+            self.kind = "labels" if choice.positive == EVERY else "mask"
+        self._background = nodata_is_background(self._file, self._band)
+        if self._background and self.kind != "probability":
+            self.notes.append(f"{self.name}: its nodata 0 is taken for ground without ice")
+        # Without a nodata value of its own 255 is what a mask of bytes calls unknown.
+        self._spare = self._whole and self._file.nodatavals[self._band - 1] != UNKNOWN
+        self._seen: set[float] = set()
+
+    def _choose_band(self, band: int | None, own: int | None) -> int:
+        count = self._file.count
+        if band is not None and not 1 <= band <= count:
+            raise SceneError(f"{self.name} has {count} bands; band {band} was asked for.")
+        if band is None and own is None and count > 1:
+            raise SceneError(
+                f"{self.name} has {count} bands, and a mask has one. Say which with --band NUMBER."
+            )
+        return band or own or 1
+
+    def _positive(self, text: str | None) -> list[tuple[float, float]]:
+        if text is None or text == EVERY:
+            return []
+        found = [number_range(item) for item in text.split(",")]
+        ranges = [one for one in found if one is not None]
+        if len(ranges) < len(found):
+            raise OptionError(
+                f"--positive {text!r} is no list of numbers. Give 1,2 or 3-8, or {EVERY} where "
+                "each number above 0 is a glacier."
+            )
+        return ranges
+
+    def place(self, grid: Grid, *, align: bool = False) -> None:
+        """Put the ice on a grid; see `IceMask.place`."""
+        own = self.own_grid
+        assert own is not None
+        if own.matches(grid):
+            self._grid = grid
+            return
+        self.overlap = overlap_share(own, grid)
+        if self.overlap == 0:
+            raise GridError(
+                f"{self.name} ({own.describe()}) does not overlap the grid that is scored "
+                f"({grid.describe()}). Give two files of the same area."
+            )
+        if not align:
+            raise GridError(
+                f"{self.name} lies on another grid than the one that is scored: "
+                f"{grid.difference(own)} (there: {self.name}). "
+                "Use --align to warp it (nearest neighbour)."
+            )
+        self._grid = grid
+
+    def read(self, window: Window) -> IceWindow:
+        """Read a window of the grid in use; see `IceMask.read`."""
+        raw, valid = self._numbers(window)
+        if self.kind == "probability":
+            return self._probabilities(raw, valid)
+        if self._ranges or self.kind == "labels":
+            if self._spare and not self._is_positive(np.array([UNKNOWN])).any():
+                valid = valid & (raw != UNKNOWN)
+            ice = valid & self._is_positive(raw)
+            label = None if self.kind == "mask" else np.where(ice, raw, 0).astype(np.int64)
+            return IceWindow(ice, valid, label)
+        ice = valid & (raw == 1)
+        other = valid & ~ice & (raw != 0)
+        if other.any():
+            values = np.unique(raw[other])
+            self._seen |= set(values[:8].tolist())
+            if not (self._spare and values.tolist() == [UNKNOWN]):
+                raise self._unexpected(values)
+            valid = valid & (raw != UNKNOWN)
+        if ice.any():
+            self._seen.add(1.0)
+        return IceWindow(ice, valid)
+
+    def _is_positive(self, raw: NDArray[Any]) -> NDArray[np.bool_]:
+        if self.kind == "labels":
+            return np.asarray(raw > 0)
+        ice = np.zeros(raw.shape, bool)
+        for low, high in self._ranges:
+            ice |= (raw >= low) & (raw <= high)
+        return ice
+
+    def _numbers(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        own = self.own_grid
+        assert own is not None
+        if own.matches(self.grid):
+            return self._stored(window)
+        target = self.grid.crop(window)
+        needed = source_window(own, target)
+        if needed is None:
+            return np.zeros(target.shape), np.zeros(target.shape, bool)
+        raw, valid = self._stored(needed)
+        values = np.where(valid, raw.astype(np.float64), np.nan)[None]
+        moved = resample(values, own.crop(needed), target, Resampling.nearest)[0]
+        known = np.isfinite(moved)
+        return np.where(known, moved, 0), known
+
+    def _stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        raw = read_window(self._file, [self._band], window)[0]
+        valid = np.ones(raw.shape, bool)
+        if not self._background:
+            valid = read_mask(self._file, self._band, window)
+        if raw.dtype.kind == "f":
+            valid &= np.isfinite(raw)
+        return raw, valid
+
+    def _probabilities(self, raw: NDArray[Any], valid: NDArray[np.bool_]) -> IceWindow:
+        assert self.threshold is not None
+        values = np.where(valid, raw * np.float64(self._scale) + self._offset, 0)
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
+            raise self._unexpected(np.unique(values))
+        # A probability that was rounded to the threshold when it was stored is not above it.
+        slack = np.finfo(raw.dtype).eps if raw.dtype.kind == "f" else self._scale * 1e-6
+        ice = valid & (values > self.threshold + slack)
+        return IceWindow(ice, valid, probability=values.astype(np.float32))
+
+    def _unexpected(self, values: NDArray[Any]) -> SceneError:
+        found = ", ".join(f"{value:.4g}" for value in values[:6])
+        more = " ..." if len(values) > 6 else ""
+        if self.kind == "probability":
+            advice = "expected probabilities from 0 to 1. Write its scale into it, or recode it"
+        elif not self._whole and values.min() >= 0 and values.max() <= 1:
+            advice = "expected a mask of 0 and 1. For probabilities give --threshold"
+        else:
+            advice = (
+                "expected a mask of 0 and 1. Say which mean glacier with --positive, such as "
+                f"--positive 1,2, or --positive {EVERY}"
+            )
+        return SceneError(f"{self.name} holds the values {found}{more}; {advice}.")
+
+    def finish(self) -> None:
+        """Check what only the whole file tells; see `IceMask.finish`."""
+        if UNKNOWN in self._seen and 1.0 not in self._seen:
+            raise SceneError(
+                f"{self.name} holds 0 and 255, so it is not clear whether 255 is glacier or "
+                "unknown. Give --positive 255, or --positive 1 if it is unknown."
+            )
+        if UNKNOWN in self._seen:
+            self.notes.append(f"{self.name}: 255 is taken for unknown")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
