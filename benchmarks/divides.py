@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from glacierx.demo import burn_labels
 from glacierx.errors import GlacierxWarning
-from glacierx.evaluate.metrics import SLIVER_KM2, Matching, match_glaciers
+from glacierx.evaluate.matching import SLIVER_KM2, Matching, match_glaciers
 from glacierx.options import DIVIDE_PRESETS, DivideOptions
 from glacierx.outlines.divides import split_glaciers
 from glacierx.outlines.outlines import Outlines

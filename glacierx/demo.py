@@ -8,7 +8,8 @@ import numpy as np
 import rasterio.features
 from numpy.typing import NDArray
 
-from glacierx.evaluate.metrics import Matching, intersection_over_union, match_glaciers
+from glacierx.evaluate.matching import Matching, match_glaciers
+from glacierx.evaluate.metrics import intersection_over_union
 from glacierx.extract import extract, write_outlines
 from glacierx.options import SimulateOptions
 from glacierx.outlines.geopackage import read_outlines

@@ -9,10 +9,11 @@
     ├── GridError        (ValueError)    4  a CRS or a grid that does not fit
     ├── OutlineError     (ValueError)    4  a vector layer that cannot be used
     ├── OutputError      (OSError)       5  a result that cannot be written
-    └── ModelError       (ValueError)    6  a model missing, unsafe or inconsistent
+    ├── ModelError       (ValueError)    6  a model missing, unsafe or inconsistent
+    └── CheckError       (ValueError)    8  a score below what was asked for
 
-The command line also ends with 7 when memory runs out, 8 when a check fails, 130 after an interrupt
-and 143 after a termination signal.
+The command line also ends with 7 when memory runs out, 130 after an interrupt and 143 after a
+termination signal.
 """
 
 from collections.abc import Sequence
@@ -81,6 +82,12 @@ class ModelError(GlacierxError, ValueError):
     """A model file is missing, unsafe, or its card and weights disagree."""
 
     exit_code = 6
+
+
+class CheckError(GlacierxError, ValueError):
+    """A score is not as good as was asked for."""
+
+    exit_code = 8
 
 
 class GlacierxWarning(UserWarning):

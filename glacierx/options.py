@@ -162,6 +162,27 @@ class SimulateOptions(Options):
 
 
 @dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """How a prediction is scored."""
+
+    asd: str = option(
+        "heimann",
+        "Average surface distance: all boundary pixels pooled, mean of the two directed means, or "
+        "those of contours weighted by length.",
+        choices=("heimann", "mean-of-means", "surface-distance"),
+    )
+    tolerance_m: float | None = option(
+        None, "Also give the boundary F1 at this tolerance in metres [default: none].", low=0
+    )
+    bootstrap: str = option(
+        "auto",
+        "What 95 % intervals resample; auto is scenes for several pairs, else blocks.",
+        choices=("auto", "glaciers", "scenes", "blocks", "none"),
+    )
+    block_m: float = option(3000.0, "Side of a block in metres.", low=1)
+
+
+@dataclass(frozen=True)
 class ExtractOptions:
     """All the tunables of the main job, group by group."""
 

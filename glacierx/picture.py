@@ -79,11 +79,17 @@ def _colours(scene: Scene, roles: Sequence[str], step: int) -> NDArray[np.float3
         sums[:, row] = np.add.reduceat(raster.values.sum(axis=1), starts, axis=1)
         count[row] = np.add.reduceat(raster.valid.sum(axis=0), starts)
     seen = count > 0
-    values = sums / np.maximum(count, 1)
-    if seen.any():
-        low, high = np.percentile(values[:, seen], [1, 98])
-        values = ((values - low) / max(high - low, 1e-9)).clip(0, 1) ** 0.7 * 255
+    values = stretched(np.asarray(sums / np.maximum(count, 1), np.float32), seen)
     return np.where(seen, values, np.array(NODATA_COLOR, np.float32)[:, None, None])
+
+
+def stretched(values: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Stretch bands (bands, rows, columns) together to 0..255, as the pixels that are seen need."""
+    if not seen.any():
+        return values
+    low, high = np.percentile(values[:, seen], [1, 98])
+    bright = ((values - low) / max(high - low, 1e-9)).clip(0, 1) ** 0.7 * 255
+    return np.asarray(bright, np.float32)
 
 
 def _ink(lines: NDArray[np.object_], grid: Grid) -> NDArray[np.float32]:

@@ -15,12 +15,12 @@ LAYERS = (
     {"scene", "networks"},
     {"predict", "outlines"},
     {"evaluate", "simulate"},
-    {"extract", "picture", "record", "demo"},
+    {"extract", "picture", "errormap", "record", "demo"},
     {"cli"},
     {"__main__"},
 )
 # Within the last layer below the command line.
-ORDER = ("record", "extract", "picture", "demo")
+ORDER = ("record", "extract", "picture", "errormap", "demo")
 
 
 def room(module: Path) -> str:

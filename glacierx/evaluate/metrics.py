@@ -1,88 +1,136 @@
-"""Pixel, outline and front scores: pure functions."""
+"""Scores of pixels: pure functions of four counts."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-SLIVER_KM2 = 0.05
+Floats = NDArray[np.float64]
 
-Labels = NDArray[np.int64]
+# What fits in a core's cache together with two of its kind.
+CHUNK_PX = 1 << 18
 
-
-def intersection_over_union(found: Any, reference: Any, valid: Any = None) -> float:
-    """Return the share that two masks have in common of what either has.
-
-    Args:
-        found: True where glacier was found.
-        reference: True where there is glacier.
-        valid: Pixels to count; all if None.
-
-    Returns:
-        From 0 to 1; NaN where there is no glacier in either.
-    """
-    found, reference = np.asarray(found, bool), np.asarray(reference, bool)
-    if valid is not None:
-        found, reference = found[valid], reference[valid]
-    either = int(np.count_nonzero(found | reference))
-    return np.count_nonzero(found & reference) / either if either else float("nan")
+PIXEL_SCORES = (
+    "overall_accuracy", "error", "kappa", "miou", "iou", "precision", "recall", "f1",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Matching:
-    """How well found glaciers and reference glaciers agree, one to one.
+class Confusion:
+    """Counts of valid pixels.
 
     Attributes:
-        found: Number of glaciers found.
-        reference: Number of reference glaciers.
-        matched: Number of pairs with an IoU above 0.5.
-        area_50: Share of the reference area in glaciers matched with an IoU above 0.5.
-        area_75: The same above 0.75.
-        f1: Matched pairs over the mean number of glaciers.
-        pq: Panoptic quality: sum of the IoU of matched pairs over the mean number of glaciers.
-        slivers: Found glaciers below 0.05 km2.
+        tp: Glacier in both.
+        fp: Glacier in the prediction only.
+        fn: Glacier in the truth only.
+        tn: Glacier in neither.
     """
 
-    found: int
-    reference: int
-    matched: int
-    area_50: float
-    area_75: float
-    f1: float
-    pq: float
-    slivers: int
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    tn: int = 0
+
+    def __add__(self, other: "Confusion") -> "Confusion":
+        return Confusion(
+            self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn
+        )
+
+    @property
+    def pixels(self) -> int:
+        """Number of valid pixels."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    def scores(self) -> dict[str, float]:
+        """Return `pixel_scores` of these counts; NaN where a score is not defined."""
+        values = pixel_scores(self.tp, self.fp, self.fn, self.tn)
+        return {name: float(value) for name, value in values.items()}
+
+    def reasons(self) -> dict[str, str]:
+        """Say in words why scores are not defined, or are what they are by rule."""
+        if not self.pixels:
+            return dict.fromkeys(PIXEL_SCORES, "no valid pixel")
+        found, true = self.tp + self.fp, self.tp + self.fn
+        if not found and not true:
+            why = "no ice in either"
+            return {
+                **dict.fromkeys(("kappa", "iou", "precision", "recall", "f1"), why),
+                "miou": f"{why}: the IoU of the ground alone",
+            }
+        if found == true == self.pixels:
+            why = "ice everywhere in both"
+            return {"kappa": why, "miou": f"{why}: the IoU of the ice alone"}
+        if not found:
+            return {"precision": "no ice in the prediction", "iou": "no ice in the prediction"}
+        if not true:
+            return {"recall": "no ice in the truth", "iou": "no ice in the truth"}
+        return {}
 
 
-def match_glaciers(found: Labels, reference: Labels, pixel_m2: float) -> Matching:
-    """Match glaciers one to one so that the sum of their IoU is greatest (Hungarian method).
+def pixel_scores(tp: Any, fp: Any, fn: Any, tn: Any) -> dict[str, Floats]:
+    """Compute the scores of Chu et al. (2022, eq. 8-13) and their kin from counts.
 
     Args:
-        found: Labels from 1, 0 for none (rows, columns).
-        reference: The same of the reference.
-        pixel_m2: Area of a pixel.
+        tp: Glacier in both; a number or an array, like the others.
+        fp: Glacier in the prediction only.
+        fn: Glacier in the truth only.
+        tn: Glacier in neither.
+
+    Returns:
+        overall_accuracy; error, the share of wrong pixels; kappa (Cohen 1960); miou, the mean IoU
+        of glacier and ground, of those that there are; iou, precision, recall and f1 of glacier.
+        NaN where a score is a quotient of nothing; where only one map has ice iou, f1 and kappa
+        are 0.
     """
-    _, f = np.unique(np.r_[0, found.ravel()], return_inverse=True)
-    _, r = np.unique(np.r_[0, reference.ravel()], return_inverse=True)
-    f, r = f.ravel()[1:], r.ravel()[1:]
-    size = int(r.max(initial=0)) + 1, int(f.max(initial=0)) + 1
-    table = np.bincount(r * size[1] + f, minlength=size[0] * size[1]).reshape(size)
-    of_reference, of_found = table.sum(axis=1)[1:], table.sum(axis=0)[1:]
-    common = table[1:, 1:]
-    iou = common / np.maximum(of_reference[:, None] + of_found[None] - common, 1)
-    rows, columns = linear_sum_assignment(-iou)
-    best = iou[rows, columns]
-    total = max(int(of_reference.sum()), 1)
-    good = best > 0.5
-    mean_number = (len(of_reference) + len(of_found)) / 2
-    return Matching(
-        found=len(of_found),
-        reference=len(of_reference),
-        matched=int(good.sum()),
-        area_50=float(of_reference[rows[good]].sum() / total),
-        area_75=float(of_reference[rows[best > 0.75]].sum() / total),
-        f1=float(good.sum() / mean_number) if mean_number else float("nan"),
-        pq=float(best[good].sum() / mean_number) if mean_number else float("nan"),
-        slivers=int(np.count_nonzero(of_found * pixel_m2 < SLIVER_KM2 * 1e6)),
+    tp, fp, fn, tn = (np.asarray(count, np.float64) for count in (tp, fp, fn, tn))
+    total = tp + fp + fn + tn
+    iou, ground = _over(tp, tp + fp + fn), _over(tn, tn + fp + fn)
+    # Eq. 8-9 without the difference of two numbers close to one.
+    chance = (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)
+    return {
+        "overall_accuracy": _over(tp + tn, total),
+        "error": _over(fp + fn, total),
+        "kappa": _over(2 * (tp * tn - fp * fn), chance),
+        "miou": np.where(
+            np.isnan(iou), ground, np.where(np.isnan(ground), iou, (iou + ground) / 2)
+        ),
+        "iou": iou,
+        "precision": _over(tp, tp + fp),
+        "recall": _over(tp, tp + fn),
+        "f1": _over(2 * tp, 2 * tp + fp + fn),
+    }
+
+
+def _over(part: Floats, whole: Floats) -> Floats:
+    quotient: Floats = np.full(np.broadcast(part, whole).shape, np.nan)
+    return np.divide(part, whole, out=quotient, where=whole != 0)
+
+
+def confusion(found: Any, reference: Any, valid: Any = None) -> Confusion:
+    """Count pixels of two masks.
+
+    Args:
+        found: True where glacier was found (rows, columns).
+        reference: True where there is glacier.
+        valid: Pixels to count; all if None.
+    """
+    found, reference = (np.ravel(np.asarray(mask, bool)) for mask in (found, reference))
+    known = None if valid is None else np.ravel(np.asarray(valid, bool))
+    counts = np.zeros(4, np.int64)
+    for start in range(0, found.size, CHUNK_PX):
+        part = slice(start, start + CHUNK_PX)
+        f, r = found[part], reference[part]
+        pixels = f.size
+        if known is not None:
+            f, r, pixels = f & known[part], r & known[part], np.count_nonzero(known[part])
+        counts += np.count_nonzero(f & r), np.count_nonzero(f), np.count_nonzero(r), pixels
+    both, in_found, in_reference, total = counts.tolist()
+    return Confusion(
+        both, in_found - both, in_reference - both, total - in_found - in_reference + both
     )
+
+
+def intersection_over_union(found: Any, reference: Any, valid: Any = None) -> float:
+    """Return the share that two masks have in common of what either has; NaN if neither has ice."""
+    return confusion(found, reference, valid).scores()["iou"]

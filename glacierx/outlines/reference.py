@@ -57,9 +57,9 @@ class Inventory:
             transform_geometries(polygons_of(shapes[chosen]), source.crs, crs)
         )
         self.ids = {
-            "ref_id": _text(source, ID_COLUMNS, chosen),
-            "ref_name": _text(source, NAME_COLUMNS, chosen),
-            "ref_date": _text(source, DATE_COLUMNS, chosen),
+            "ref_id": text_column(source, ID_COLUMNS, chosen),
+            "ref_name": text_column(source, NAME_COLUMNS, chosen),
+            "ref_date": text_column(source, DATE_COLUMNS, chosen),
         }
 
     def areas_within(self, outlines: Outlines) -> NDArray[np.float64]:
@@ -129,7 +129,8 @@ def _without_far_slivers(
     return merged, kept
 
 
-def _text(layer: VectorLayer, names: tuple[str, ...], chosen: Labels) -> NDArray[np.object_]:
+def text_column(layer: VectorLayer, names: tuple[str, ...], chosen: Labels) -> NDArray[np.object_]:
+    """Return the first column of some names as text, None where it is empty or there is none."""
     by_name: dict[str, list[Any]] = {key.lower(): values for key, values in layer.columns.items()}
     values: list[Any] = next(
         (by_name[name] for name in names if name in by_name), [None] * len(layer.geometry)

@@ -69,6 +69,10 @@ class Grid:
         stretched = Affine(t.a * right, t.b * down, t.c, t.d * right, t.e * down, t.f)
         return type(self)(self.crs, stretched, shape)
 
+    def stretched(self, factor: int, shape: tuple[int, int]) -> Self:
+        """Return a grid from the same corner whose cells are so many pixels wide and high."""
+        return type(self)(self.crs, self.transform @ Affine.scale(factor), shape)
+
     def moved_east(self, distance: float) -> Self:
         """Return the grid so far east of here, in units of its CRS."""
         return type(self)(self.crs, Affine.translation(distance, 0) @ self.transform, self.shape)
@@ -110,6 +114,21 @@ class Grid:
             )
         steps = GEOD.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])[2]
         return float(steps[0]), float(steps[1])
+
+    def row_areas_m2(self, first: int, last: int) -> Floats:
+        """Return the area of a pixel in the middle of each row from .. to, on the ellipsoid."""
+        row, column = np.arange(first, last) + 0.5, self.columns / 2
+        sides = []
+        for down, right in ((0.5, 0.0), (0.0, 0.5)):
+            x, y = self.to_map(np.r_[row - down, row + down],
+                               np.repeat([column - right, column + right], len(row)))  # fmt: skip
+            lon, lat = transform_points(x, y, self.crs, LONLAT)
+            ends = np.where(np.isfinite(lon) & np.isfinite(lat), (lon, lat), np.nan)
+            azimuth, _, length = GEOD.inv(*ends[:, : len(row)], *ends[:, len(row) :])
+            sides.append((np.radians(azimuth), np.asarray(length)))
+        (one, height), (other, width) = sides
+        areas: Floats = np.abs(np.sin(one - other)) * height * width
+        return np.where(np.isfinite(areas), areas, self.gsd_m**2)
 
     @property
     def gsd_m(self) -> float:

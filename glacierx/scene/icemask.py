@@ -19,7 +19,7 @@ from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
 from glacierx.scene.masks import ROOM_M
 from glacierx.scene.raster import PathLike, base_name, is_remote
 from glacierx.scene.rastermask import RasterMask
-from glacierx.scene.vector import polygons_of, read_layer
+from glacierx.scene.vector import has_layer, polygons_of, read_layer
 
 VECTORS = (".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".gml", ".gdb", ".sqlite")
 
@@ -37,7 +37,10 @@ class OutlineMask(IceMask):
 
     def __init__(self, path: PathLike, choice: MaskChoice) -> None:
         super().__init__(path)
-        self.layer = read_layer(path, choice.layer, prefer=("glaciers",))
+        layer = choice.layer
+        if choice.shared and layer is not None and not has_layer(path, layer):
+            layer = None
+        self.layer = read_layer(path, layer, prefer=("glaciers",))
         shapes = self.layer.geometry
         filled = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
         self._usable = filled[shapely.get_dimensions(shapes[filled]) == 2]

@@ -25,12 +25,16 @@ class MaskChoice:
         positive: Numbers that mean ice, ``"1,2"`` or ``"3-8"``; ``"labels"`` if each number above
             0 is a glacier of its own.
         threshold: Probability above which a pixel is ice.
+        is_truth: What is scored against, which is no probability.
+        shared: The choice is for two files; what does not fit one of them is for the other.
     """
 
     layer: str | None = None
     band: int | None = None
     positive: str | None = None
     threshold: float | None = None
+    is_truth: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)

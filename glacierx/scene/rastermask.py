@@ -25,48 +25,63 @@ from glacierx.scene.raster import (
 )
 
 UNKNOWN = 255
+SAMPLE_PX = 1024
 
 
 class RasterMask(IceMask):
-    """A raster of 0 and 1, of classes, of glacier numbers, or of probabilities."""
+    """A raster of 0 and 1, of classes, of glacier numbers, or of probabilities.
+
+    Attributes:
+        band: The band that is read, counted from 1.
+        tags: Metadata of the file.
+        threshold: Probability above which a pixel is ice.
+    """
 
     def __init__(self, path: PathLike, choice: MaskChoice) -> None:
         super().__init__(path)
         self._file = open_dataset(path)
         self.own_grid = self._grid = dataset_grid(self._file)
         own = own_probability_band(self._file)
-        self._band = self._choose_band(choice.band, own)
+        self.band = self._choose_band(choice, own)
         self.tags = self._file.tags()
-        kind = np.dtype(self._file.dtypes[self._band - 1]).kind
+        kind = np.dtype(self._file.dtypes[self.band - 1]).kind
         if kind not in "biuf":
             raise SceneError(f"{self.name} holds complex numbers. Give a mask of 0 and 1.")
-        self._scale = float(self._file.scales[self._band - 1])
-        self._offset = float(self._file.offsets[self._band - 1])
+        self._scale = float(self._file.scales[self.band - 1])
+        self._offset = float(self._file.offsets[self.band - 1])
         self._whole = kind in "biu" and (self._scale, self._offset) == (1.0, 0.0)
-        self._ranges = self._positive(choice.positive)
+        self._choice = choice
+        positive = choice.positive
+        self._ranges = _ranges(positive)
+        if choice.shared and positive is not None and (own or self._is_plain()):
+            positive, self._ranges = None, []
         self.threshold = choice.threshold
-        if own is not None and choice.positive is None:
+        if own is not None and positive is None:
+            if choice.is_truth:
+                raise self._swapped()
             self.kind = "probability"
             if self.threshold is None:
                 self.threshold = float(self.tags.get("GLACIERX_THRESHOLD", 0.5))
         elif self.threshold is not None:
             self.kind = "probability"
-            if self._whole or choice.positive is not None:
+            if self._whole or positive is not None:
                 raise OptionError(
                     f"--threshold is for a raster of probabilities, and {self.name} is one of "
                     "whole numbers. Leave it out, or write the scale into the file."
                 )
         else:
-            self.kind = "labels" if choice.positive == EVERY else "mask"
-        self._background = nodata_is_background(self._file, self._band)
+            self.kind = "labels" if positive == EVERY else "mask"
+        self._background = nodata_is_background(self._file, self.band)
         if self._background and self.kind != "probability":
             self.notes.append(f"{self.name}: its nodata 0 is taken for ground without ice")
         # Without a nodata value of its own 255 is what a mask of bytes calls unknown.
-        self._spare = self._whole and self._file.nodatavals[self._band - 1] != UNKNOWN
+        self._spare = self._whole and self._file.nodatavals[self.band - 1] != UNKNOWN
         self._seen: set[float] = set()
 
-    def _choose_band(self, band: int | None, own: int | None) -> int:
-        count = self._file.count
+    def _choose_band(self, choice: MaskChoice, own: int | None) -> int:
+        band, count = choice.band, self._file.count
+        if choice.shared and count == 1:
+            return 1
         if band is not None and not 1 <= band <= count:
             raise SceneError(f"{self.name} has {count} bands; band {band} was asked for.")
         if band is None and own is None and count > 1:
@@ -75,17 +90,16 @@ class RasterMask(IceMask):
             )
         return band or own or 1
 
-    def _positive(self, text: str | None) -> list[tuple[float, float]]:
-        if text is None or text == EVERY:
-            return []
-        found = [number_range(item) for item in text.split(",")]
-        ranges = [one for one in found if one is not None]
-        if len(ranges) < len(found):
-            raise OptionError(
-                f"--positive {text!r} is no list of numbers. Give 1,2 or 3-8, or {EVERY} where "
-                "each number above 0 is a glacier."
-            )
-        return ranges
+    def _is_plain(self) -> bool:
+        """Tell whether numbers of ice are meant for another file: this is of 0 and 1 anyway."""
+        if any(low <= 1 <= high for low, high in self._ranges):
+            return False
+        shape = min(SAMPLE_PX, self._file.height), min(SAMPLE_PX, self._file.width)
+        window = Window(0, 0, self._file.width, self._file.height)
+        raw = read_window(self._file, [self.band], window, shape)
+        nodata = self._file.nodatavals[self.band - 1]
+        expected = [0, 1, UNKNOWN if nodata is None else nodata]
+        return bool(np.isin(raw[np.isfinite(raw)], expected).all())
 
     def place(self, grid: Grid, *, align: bool = False) -> None:
         """Put the ice on a grid; see `IceMask.place`."""
@@ -155,10 +169,10 @@ class RasterMask(IceMask):
         return np.where(known, moved, 0), known
 
     def _stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        raw = read_window(self._file, [self._band], window)[0]
+        raw = read_window(self._file, [self.band], window)[0]
         valid = np.ones(raw.shape, bool)
         if not self._background:
-            valid = read_mask(self._file, self._band, window)
+            valid = read_mask(self._file, self.band, window)
         if raw.dtype.kind == "f":
             valid &= np.isfinite(raw)
         return raw, valid
@@ -179,6 +193,8 @@ class RasterMask(IceMask):
         if self.kind == "probability":
             advice = "expected probabilities from 0 to 1. Write its scale into it, or recode it"
         elif not self._whole and values.min() >= 0 and values.max() <= 1:
+            if self._choice.is_truth:
+                return self._swapped()
             advice = "expected a mask of 0 and 1. For probabilities give --threshold"
         else:
             advice = (
@@ -186,6 +202,12 @@ class RasterMask(IceMask):
                 f"--positive 1,2, or --positive {EVERY}"
             )
         return SceneError(f"{self.name} holds the values {found}{more}; {advice}.")
+
+    def _swapped(self) -> SceneError:
+        return SceneError(
+            f"{self.name} holds probabilities and was given as the truth, which is a mask or "
+            "outlines. Are the two swapped? The prediction comes first."
+        )
 
     def finish(self) -> None:
         """Check what only the whole file tells; see `IceMask.finish`."""
@@ -200,3 +222,17 @@ class RasterMask(IceMask):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _ranges(text: str | None) -> list[tuple[float, float]]:
+    """Read the numbers that mean ice."""
+    if text is None or text == EVERY:
+        return []
+    found = [number_range(item) for item in text.split(",")]
+    ranges = [one for one in found if one is not None]
+    if len(ranges) < len(found):
+        raise OptionError(
+            f"--positive {text!r} is no list of numbers. Give 1,2 or 3-8, or {EVERY} where "
+            "each number above 0 is a glacier."
+        )
+    return ranges

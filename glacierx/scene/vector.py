@@ -75,6 +75,16 @@ def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] =
             return VectorLayer(geometry, columns, crs, name=chosen, tags=dict(source.tags()))
 
 
+def has_layer(path: PathLike, layer: str) -> bool:
+    """Tell whether a vector file has a layer of that name.
+
+    Raises:
+        OutlineError: It cannot be read.
+    """
+    with _explained(base_name(path)):
+        return layer in fiona.listlayers(str(path))
+
+
 def _check_place(name: str, geometry: NDArray[np.object_], crs: CRS) -> None:
     """Refuse coordinates that are no numbers or lie nowhere on Earth."""
     xy = shapely.get_coordinates(geometry[~shapely.is_empty(geometry)])

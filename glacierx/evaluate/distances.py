@@ -1,0 +1,288 @@
+"""How far two boundaries lie apart."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+from scipy.spatial import cKDTree
+
+from glacierx.evaluate.boundary import Edges, contour_lengths
+from glacierx.scene.geodesy import LONLAT, metric_crs, transform_points
+from glacierx.scene.grid import Grid
+
+Floats = NDArray[np.float64]
+
+ASD_KINDS = ("heimann", "mean-of-means", "surface-distance")
+
+BLOCK = 1 << 17
+FIRST_REACH = 64.0
+WIDER = 8
+GEOCENTRIC = "EPSG:4978"
+
+
+def nearest(points: NDArray[Any], others: NDArray[Any], scale: Floats) -> Floats:
+    """Return the Euclidean distance from each point to the nearest of others.
+
+    Exact, and fast because the points lie sorted: blocks of them are asked of a tree of the others
+    nearby, and what might be nearer to something farther away is asked again of a wider one.
+
+    Args:
+        points: Coordinates (points, axes), sorted along the first axis.
+        others: The same; at least one.
+        scale: What each axis is multiplied by.
+    """
+    found: Floats = np.empty(len(points))
+    along = others[:, 0]
+    reach = FIRST_REACH
+    waiting = np.arange(len(points)) if len(points) < BLOCK else None
+    while True:
+        left = []
+        for block in _blocks(waiting, len(points)):
+            here = points[block]
+            low, high = float(here[0, 0]) - reach, float(here[-1, 0]) + reach
+            first, last = np.searchsorted(along, [low, high])
+            if first == last:
+                left.append(_indices(block))
+                continue
+            tree = cKDTree(others[first:last] * scale, balanced_tree=False, compact_nodes=False)
+            found[block] = tree.query(here * scale, workers=-1)[0]
+            above = here[:, 0] - low if first else math.inf
+            below = high - here[:, 0] if last < len(others) else math.inf
+            unsure = found[block] > np.minimum(above, below) * scale[0]
+            if unsure.any():
+                left.append(_indices(block)[unsure])
+        if not left:
+            return found
+        waiting = np.concatenate(left)
+        reach *= WIDER
+
+
+def _blocks(waiting: NDArray[Any] | None, count: int) -> list[Any]:
+    if waiting is None:
+        return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    return [waiting[start : start + BLOCK] for start in range(0, len(waiting), BLOCK)]
+
+
+def _indices(block: Any) -> NDArray[Any]:
+    return np.arange(block.start, block.stop) if isinstance(block, slice) else block
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Distances from one boundary to another: each that occurs, and its weight.
+
+    Attributes:
+        values: Distances that occur, rising; infinite where there is no other boundary.
+        weights: How many places have each, or how long the boundary there is.
+    """
+
+    values: Floats
+    weights: Floats
+
+    @property
+    def measured(self) -> "Spread":
+        """The places that have a distance, there being another boundary."""
+        known = np.isfinite(self.values)
+        return Spread(self.values[known], self.weights[known])
+
+    @classmethod
+    def of(cls, distances: Floats, weights: Floats | None = None) -> Self:
+        """Sum up one distance for each place."""
+        values, of = np.unique(distances, return_inverse=True)
+        return cls(values, np.bincount(of, weights, minlength=len(values)).astype(np.float64))
+
+    def __add__(self, other: "Spread") -> "Spread":
+        return Spread.of(
+            np.concatenate([self.values, other.values]),
+            np.concatenate([self.weights, other.weights]),
+        )
+
+    @property
+    def weight(self) -> float:
+        """Number of places, or length of the boundary."""
+        return float(self.weights.sum())
+
+    @property
+    def total(self) -> float:
+        """Sum of all distances."""
+        return float(self.values @ self.weights)
+
+    @property
+    def mean(self) -> float:
+        """Mean distance; NaN if there are no places."""
+        return self.total / self.weight if self.weight else math.nan
+
+    def within(self, tolerance: float) -> float:
+        """Return the weight of places at most this far; a billionth more is rounding."""
+        return float(self.weights[self.values <= tolerance * (1 + 1e-9) + 1e-12].sum())
+
+    def percentile(self, percent: float) -> float:
+        """Return a percentile of the distances, interpolated as NumPy does; NaN without places."""
+        if not len(self.values):
+            return math.nan
+        rank = percent / 100 * (self.weight - 1)
+        ends = np.cumsum(self.weights) - 1
+        low, high = (
+            self.values[min(int(np.searchsorted(ends, at)), len(ends) - 1)]
+            for at in (math.floor(rank), math.ceil(rank))
+        )
+        return float(low + (high - low) * (rank - math.floor(rank)))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Distances between two boundaries, both ways.
+
+    Attributes:
+        found: From the boundary found to the true one.
+        reference: From the true boundary to the one found.
+    """
+
+    found: Spread
+    reference: Spread
+
+    def __add__(self, other: "Apart") -> "Apart":
+        return Apart(self.found + other.found, self.reference + other.reference)
+
+    def average(self, kind: str = "heimann") -> float:
+        """Return the average surface distance; NaN where a boundary is missing.
+
+        Args:
+            kind: ``heimann`` pools all places of both boundaries (Heimann et al. 2009; Chu et al.
+                2022, eq. 14-15); the others take the mean of the two directed means.
+        """
+        found, reference = self.found.measured, self.reference.measured
+        if not (found.weight and reference.weight):
+            return math.nan
+        if kind == "heimann":
+            return (found.total + reference.total) / (found.weight + reference.weight)
+        return (found.mean + reference.mean) / 2
+
+    def hausdorff(self, percent: float = 95) -> float:
+        """Return a percentile of the distances of both boundaries together."""
+        return (self.found + self.reference).measured.percentile(percent)
+
+    def boundary_f1(self, tolerance: float) -> float:
+        """Return the F1 of boundary places that lie within a tolerance (Csurka et al. 2013).
+
+        Returns:
+            0 where one of the boundaries is missing, NaN where both are.
+        """
+        count = self.found.weight, self.reference.weight
+        if not any(count):
+            return math.nan
+        if not all(count):
+            return 0.0
+        precision = self.found.within(tolerance) / count[0]
+        recall = self.reference.within(tolerance) / count[1]
+        both = precision + recall
+        return 2 * precision * recall / both if both else 0.0
+
+
+class Ruler:
+    """Measure between places on a grid, in pixels and in metres.
+
+    On a map in metres, true to 1 % in the middle of the grid, the map's own metres count, as
+    papers count them. Elsewhere, as in degrees, places are joined by straight lines through the
+    WGS 84 ellipsoid, which for 10 km are shorter than the geodesic by a millimetre.
+
+    Args:
+        grid: The grid.
+        shift: Where in its pixel a place is: 0.5 for the centre, 1 for the lower right corner.
+    """
+
+    def __init__(self, grid: Grid, shift: float = 0.5) -> None:
+        self._grid, self._shift = grid, shift
+        t = grid.transform
+        self.height, self.width = grid.pixel_m
+        self._flat = metric_crs(grid.crs, grid.bounds) == grid.crs
+        square = False
+        if self._flat:
+            self.height, self.width = math.hypot(t.b, t.e), math.hypot(t.a, t.d)
+            skew = abs(t.a * t.b + t.d * t.e) / (self.height * self.width)
+            square = skew < 1e-9 and math.isclose(self.height, self.width, rel_tol=1e-9)
+        self.side = self.height if square else None
+
+    def pixels(self, edges: Edges, others: Edges) -> Floats:
+        """Return the distance from each place to the nearest other, in pixels."""
+        return nearest(edges.at, others.at, np.ones(2))
+
+    def metres(self, edges: Edges, others: Edges) -> Floats:
+        """Return the same in metres."""
+        own, order = self._places(edges)
+        found: Floats = np.empty(len(edges))
+        found[order] = nearest(own, self._places(others)[0], np.ones(own.shape[1]))
+        return found
+
+    def _places(self, edges: Edges) -> tuple[Floats, NDArray[Any]]:
+        """Return coordinates in metres, sorted along the first axis, and their order."""
+        row, column = (edges.at + self._shift).T
+        x, y = self._grid.to_map(row, column)
+        if self._flat:
+            places = np.column_stack([y, x])
+        else:
+            lon, lat = transform_points(x, y, self._grid.crs, LONLAT)
+            moved = Transformer.from_crs("EPSG:4979", GEOCENTRIC, always_xy=True)
+            places = np.column_stack(moved.transform(lon, lat, np.zeros_like(lon)))
+            # North-south lies along the third axis, except near the poles.
+            places = places[:, [2, 0, 1]]
+        order = np.argsort(places[:, 0], kind="stable")
+        return places[order], order
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Distances of each place of two boundaries.
+
+    Attributes:
+        found: From places found, in pixels.
+        reference: From true places, in pixels.
+        found_m: From places found, in metres.
+        reference_m: From true places, in metres.
+        lengths: Length of boundary at the places found and at the true ones in pixels, or None
+            where each place counts once.
+        lengths_m: The same in metres.
+    """
+
+    found: Floats
+    reference: Floats
+    found_m: Floats
+    reference_m: Floats
+    lengths: tuple[Floats, Floats] | None = None
+    lengths_m: tuple[Floats, Floats] | None = None
+
+    def apart(self) -> tuple[Apart, Apart]:
+        """Sum up, in pixels and in metres."""
+        one, two = self.lengths or (None, None)
+        one_m, two_m = self.lengths_m or (None, None)
+        return (
+            Apart(Spread.of(self.found, one), Spread.of(self.reference, two)),
+            Apart(Spread.of(self.found_m, one_m), Spread.of(self.reference_m, two_m)),
+        )
+
+
+def measure(found: Edges, reference: Edges, grid: Grid) -> Measured:
+    """Measure how far two boundaries, or two contours, on one grid lie apart."""
+    contour = found.codes is not None and reference.codes is not None
+    ruler = Ruler(grid, 1.0 if contour else 0.5)
+    pairs = (found, reference), (reference, found)
+    if not (len(found) and len(reference)):
+        px = [np.full(len(edges), np.inf) for edges, _ in pairs]
+        metres = px
+    else:
+        px = [ruler.pixels(*pair) for pair in pairs]
+        metres = [
+            px[at] * ruler.side if ruler.side is not None else ruler.metres(*pair)
+            for at, pair in enumerate(pairs)
+        ]
+    lengths = lengths_m = None
+    if found.codes is not None and reference.codes is not None:
+        codes = found.codes, reference.codes
+        lengths, lengths_m = (
+            (contour_lengths(codes[0], *size), contour_lengths(codes[1], *size))
+            for size in ((1, 1), (ruler.height, ruler.width))
+        )
+    return Measured(px[0], px[1], metres[0], metres[1], lengths, lengths_m)
