@@ -20,6 +20,7 @@ ASD_KINDS = ("heimann", "mean-of-means", "surface-distance")
 BLOCK = 1 << 17
 FIRST_REACH = 64.0
 WIDER = 8
+SUM_UP = 1 << 20
 GEOCENTRIC = "EPSG:4978"
 
 
@@ -70,6 +71,11 @@ def _indices(block: Any) -> NDArray[Any]:
     return np.arange(block.start, block.stop) if isinstance(block, slice) else block
 
 
+def is_within(distances: Floats, tolerance: float) -> NDArray[np.bool_]:
+    """Tell which distances are at most this; a billionth more is rounding."""
+    return distances <= tolerance * (1 + 1e-9) + 1e-12
+
+
 @dataclass(frozen=True)
 class Spread:
     """Distances from one boundary to another: each that occurs, and its weight.
@@ -90,9 +96,18 @@ class Spread:
 
     @classmethod
     def of(cls, distances: Floats, weights: Floats | None = None) -> Self:
-        """Sum up one distance for each place."""
-        values, of = np.unique(distances, return_inverse=True)
-        return cls(values, np.bincount(of, weights, minlength=len(values)).astype(np.float64))
+        """Sum up one distance for each place, a million at a time."""
+        parts = []
+        for start in range(0, len(distances), SUM_UP):
+            part = slice(start, start + SUM_UP)
+            values, of = np.unique(distances[part], return_inverse=True)
+            own = None if weights is None else weights[part]
+            parts.append((values, np.bincount(of, own, minlength=len(values))))
+        values, of = np.unique(
+            np.concatenate([part[0] for part in parts] or [np.zeros(0)]), return_inverse=True
+        )
+        weight = np.concatenate([part[1] for part in parts] or [np.zeros(0)])
+        return cls(values, np.bincount(of, weight, minlength=len(values)).astype(np.float64))
 
     def __add__(self, other: "Spread") -> "Spread":
         return Spread.of(
@@ -116,8 +131,8 @@ class Spread:
         return self.total / self.weight if self.weight else math.nan
 
     def within(self, tolerance: float) -> float:
-        """Return the weight of places at most this far; a billionth more is rounding."""
-        return float(self.weights[self.values <= tolerance * (1 + 1e-9) + 1e-12].sum())
+        """Return the weight of places at most this far."""
+        return float(self.weights[is_within(self.values, tolerance)].sum())
 
     def percentile(self, percent: float) -> float:
         """Return a percentile of the distances, interpolated as NumPy does; NaN without places."""
@@ -235,54 +250,56 @@ class Ruler:
 
 @dataclass(frozen=True)
 class Measured:
-    """Distances of each place of two boundaries.
+    """Distances of each place of two boundaries: those found, and the true ones.
 
     Attributes:
-        found: From places found, in pixels.
-        reference: From true places, in pixels.
-        found_m: From places found, in metres.
-        reference_m: From true places, in metres.
-        lengths: Length of boundary at the places found and at the true ones in pixels, or None
-            where each place counts once.
+        px: In pixels.
+        side_m: Side of a pixel, where that turns pixels into metres.
+        metres: In metres, where pixels are not square or not alike.
+        lengths: Length of boundary at each place in pixels, None where each place counts once.
         lengths_m: The same in metres.
     """
 
-    found: Floats
-    reference: Floats
-    found_m: Floats
-    reference_m: Floats
+    px: tuple[Floats, Floats]
+    side_m: float = 1.0
+    metres: tuple[Floats, Floats] | None = None
     lengths: tuple[Floats, Floats] | None = None
     lengths_m: tuple[Floats, Floats] | None = None
 
+    def distances(self, unit: str, side: int) -> Floats:
+        """Return distances in ``px`` or ``m`` of the places found (0) or the true ones (1)."""
+        if unit == "px":
+            return self.px[side]
+        return self.px[side] * self.side_m if self.metres is None else self.metres[side]
+
+    def weights(self, unit: str, side: int) -> Floats | None:
+        """Return what each place counts, None where all count one."""
+        lengths = self.lengths if unit == "px" else self.lengths_m
+        return None if lengths is None else lengths[side]
+
     def apart(self) -> tuple[Apart, Apart]:
         """Sum up, in pixels and in metres."""
-        one, two = self.lengths or (None, None)
-        one_m, two_m = self.lengths_m or (None, None)
-        return (
-            Apart(Spread.of(self.found, one), Spread.of(self.reference, two)),
-            Apart(Spread.of(self.found_m, one_m), Spread.of(self.reference_m, two_m)),
+        px, metres = (
+            [Spread.of(self.distances(unit, at), self.weights(unit, at)) for at in (0, 1)]
+            for unit in ("px", "m")
         )
+        return Apart(*px), Apart(*metres)
 
 
 def measure(found: Edges, reference: Edges, grid: Grid) -> Measured:
     """Measure how far two boundaries, or two contours, on one grid lie apart."""
-    contour = found.codes is not None and reference.codes is not None
-    ruler = Ruler(grid, 1.0 if contour else 0.5)
-    pairs = (found, reference), (reference, found)
-    if not (len(found) and len(reference)):
-        px = [np.full(len(edges), np.inf) for edges, _ in pairs]
-        metres = px
-    else:
-        px = [ruler.pixels(*pair) for pair in pairs]
-        metres = [
-            px[at] * ruler.side if ruler.side is not None else ruler.metres(*pair)
-            for at, pair in enumerate(pairs)
-        ]
-    lengths = lengths_m = None
+    ruler = Ruler(grid, 0.5 if found.codes is None else 1.0)
+    lengths = lengths_m = metres = None
     if found.codes is not None and reference.codes is not None:
         codes = found.codes, reference.codes
         lengths, lengths_m = (
             (contour_lengths(codes[0], *size), contour_lengths(codes[1], *size))
             for size in ((1, 1), (ruler.height, ruler.width))
         )
-    return Measured(px[0], px[1], metres[0], metres[1], lengths, lengths_m)
+    if not (len(found) and len(reference)):
+        nothing = np.full(len(found), np.inf), np.full(len(reference), np.inf)
+        return Measured(nothing, 1.0, None, lengths, lengths_m)
+    px = ruler.pixels(found, reference), ruler.pixels(reference, found)
+    if ruler.side is None:
+        metres = ruler.metres(found, reference), ruler.metres(reference, found)
+    return Measured(px, ruler.side or 1.0, metres, lengths, lengths_m)

@@ -17,7 +17,14 @@ from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
 from glacierx.scene.icemask import OutlineMask, open_ice_mask
 from glacierx.scene.icewindow import IceMask, MaskChoice
-from glacierx.scene.raster import PathLike, dataset_grid, is_remote, open_dataset, read_mask
+from glacierx.scene.raster import (
+    PathLike,
+    dataset_grid,
+    is_remote,
+    open_dataset,
+    read_mask,
+    tell_apart,
+)
 from glacierx.scene.rastermask import RasterMask
 
 SAMPLE_PX = 512
@@ -112,6 +119,7 @@ def open_pair(pair: Pair, stack: ExitStack, *, align: bool = False) -> Opened:
     found = stack.enter_context(open_ice_mask(pair.prediction, choice))
     truth = stack.enter_context(open_ice_mask(pair.truth, truth_choice))
     _check_use(choice, (found, truth))
+    found.name, truth.name = tell_apart(pair.prediction, pair.truth)
     template = stack.enter_context(Template(pair.like)) if pair.like else None
     grid = template.grid if template else truth.own_grid or found.own_grid
     if grid is None:

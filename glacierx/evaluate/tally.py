@@ -182,7 +182,7 @@ def _finish(
     else:
         units = Units("none", {})
     edges_px, edges_m = between.apart()
-    surface_px, surface_m = surface.apart()
+    surface_px, surface_m = (edges_px, edges_m) if surface is between else surface.apart()
     return Tally(
         sums.confusion,
         float(matched.found_m2.sum()),

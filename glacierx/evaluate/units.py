@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glacierx.evaluate.boundary import Edges
-from glacierx.evaluate.distances import Measured
+from glacierx.evaluate.distances import Measured, is_within
 from glacierx.evaluate.matching import Matched, Overlaps
 from glacierx.options import EvaluateOptions
 from glacierx.scene.grid import Grid
@@ -62,13 +62,11 @@ def _boundary_sums(
     unit: tuple[Ints, Ints], count: int, between: Measured, options: EvaluateOptions
 ) -> dict[str, Floats]:
     """Count for each unit the boundary pixels, and those within the tolerances."""
-    px, metres = (between.found, between.reference), (between.found_m, between.reference_m)
     sums: dict[str, Floats] = {}
     for side, name in enumerate(("found", "true")):
         sums[f"edges/{name}"] = _add(unit[side], count)
         for key, (measure_in, tolerance) in tolerances(options).items():
-            distance = (px if measure_in == "px" else metres)[side]
-            near = distance <= tolerance * (1 + 1e-9) + 1e-12
+            near = is_within(between.distances(measure_in, side), tolerance)
             sums[f"{key}/{name}_hit"] = _add(unit[side], count, near)
     return sums
 
@@ -76,16 +74,13 @@ def _boundary_sums(
 def _distance_sums(unit: tuple[Ints, Ints], count: int, surface: Measured) -> dict[str, Floats]:
     """Add up for each unit the distances and their weights."""
     sums: dict[str, Floats] = {}
-    for name, distances, lengths in (
-        ("px", (surface.found, surface.reference), surface.lengths),
-        ("m", (surface.found_m, surface.reference_m), surface.lengths_m),
-    ):
+    for name in ("px", "m"):
         for side, key in enumerate(("found", "true")):
-            weight = np.ones(len(distances[side])) if lengths is None else lengths[side]
-            known = np.isfinite(distances[side])
-            at, weight = unit[side][known], weight[known]
-            sums[f"{name}/{key}"] = _add(at, count, distances[side][known] * weight)
-            sums[f"{name}/{key}_n"] = _add(at, count, weight)
+            distances, weights = surface.distances(name, side), surface.weights(name, side)
+            known = np.isfinite(distances)
+            weight = known.astype(np.float64) if weights is None else weights * known
+            sums[f"{name}/{key}"] = _add(unit[side], count, np.where(known, distances, 0) * weight)
+            sums[f"{name}/{key}_n"] = _add(unit[side], count, weight)
     return sums
 
 

@@ -55,6 +55,16 @@ def base_name(path: PathLike) -> str:
     return text.replace("\\", "/").rsplit("/", 1)[-1]
 
 
+def tell_apart(one: PathLike, other: PathLike) -> tuple[str, str]:
+    """Return the names of two files, with as many of their folders as tell them apart."""
+    parts = [str(path).replace("\\", "/").split("/") for path in (one, other)]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-count:]) for part in parts]
+        if names[0] != names[1]:
+            break
+    return names[0], names[1]
+
+
 def gdal_reason(error: BaseException) -> str:
     """Return GDAL's own words, which rasterio and fiona keep in the chain of causes."""
     while error.__cause__ is not None:
