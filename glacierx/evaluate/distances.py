@@ -97,7 +97,7 @@ class Spread:
     @classmethod
     def of(cls, distances: Floats, weights: Floats | None = None) -> Self:
         """Sum up one distance for each place, a million at a time."""
-        parts = []
+        parts: list[tuple[Floats, NDArray[Any]]] = []
         for start in range(0, len(distances), SUM_UP):
             part = slice(start, start + SUM_UP)
             values, of = np.unique(distances[part], return_inverse=True)
