@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from glacierx.errormap import draw_errors
     from glacierx.errors import (
+        CheckError,
         GlacierxError,
         GlacierxWarning,
         GridError,
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
         OutputError,
         SceneError,
     )
+    from glacierx.evaluate.compare import Comparison, compare
+    from glacierx.evaluate.evaluate import evaluate, evaluate_pairs
+    from glacierx.evaluate.pairs import Pair
+    from glacierx.evaluate.scores import Scores
     from glacierx.extract import Extraction, extract, write_outlines
     from glacierx.networks import ARCHITECTURES
     from glacierx.options import (
         DIVIDE_PRESETS,
         DivideOptions,
+        EvaluateOptions,
         ExtractOptions,
         OutlineOptions,
         PredictOptions,
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from glacierx.predict.predict import predict
     from glacierx.scene.geotiff import write_raster
     from glacierx.scene.grid import Grid
+    from glacierx.scene.icewindow import MaskChoice
     from glacierx.scene.prediction import Prediction, open_prediction
     from glacierx.scene.raster import Raster, read_raster
     from glacierx.scene.scene import Scene, open_scene
@@ -57,10 +65,13 @@ _HOMES = {
     "ARCHITECTURES": "networks",
     "Band": "scene.sensors",
     "Card": "predict.card",
+    "CheckError": "errors",
+    "Comparison": "evaluate.compare",
     "DIVIDE_PRESETS": "options",
     "Dem": "scene.terrain",
     "DivideOptions": "options",
     "Division": "outlines.divides",
+    "EvaluateOptions": "options",
     "ExtractOptions": "options",
     "Extraction": "extract",
     "GlacierxError": "errors",
@@ -68,6 +79,7 @@ _HOMES = {
     "Grid": "scene.grid",
     "GridError": "errors",
     "Inventory": "outlines.reference",
+    "MaskChoice": "scene.icewindow",
     "MissingBandError": "errors",
     "Model": "predict.model",
     "ModelError": "errors",
@@ -77,18 +89,24 @@ _HOMES = {
     "OutlineOptions": "options",
     "Outlines": "outlines.outlines",
     "OutputError": "errors",
+    "Pair": "evaluate.pairs",
     "PredictOptions": "options",
     "Prediction": "scene.prediction",
     "Raster": "scene.raster",
     "SENSORS": "scene.sensors",
     "Scene": "scene.scene",
     "SceneError": "errors",
+    "Scores": "evaluate.scores",
     "Sensor": "scene.sensors",
     "SimulateOptions": "options",
     "Slot": "predict.card",
     "add_attributes": "outlines.attributes",
     "build_model": "predict.model",
+    "compare": "evaluate.compare",
+    "draw_errors": "errormap",
     "draw_outlines": "picture",
+    "evaluate": "evaluate.evaluate",
+    "evaluate_pairs": "evaluate.evaluate",
     "extract": "extract",
     "load_model": "predict.model",
     "open_prediction": "scene.prediction",
@@ -112,9 +130,12 @@ __all__ = [
     "SENSORS",
     "Band",
     "Card",
+    "CheckError",
+    "Comparison",
     "Dem",
     "DivideOptions",
     "Division",
+    "EvaluateOptions",
     "ExtractOptions",
     "Extraction",
     "GlacierxError",
@@ -122,6 +143,7 @@ __all__ = [
     "Grid",
     "GridError",
     "Inventory",
+    "MaskChoice",
     "MissingBandError",
     "Model",
     "ModelError",
@@ -131,17 +153,23 @@ __all__ = [
     "OutlineOptions",
     "Outlines",
     "OutputError",
+    "Pair",
     "PredictOptions",
     "Prediction",
     "Raster",
     "Scene",
     "SceneError",
+    "Scores",
     "Sensor",
     "SimulateOptions",
     "Slot",
     "add_attributes",
     "build_model",
+    "compare",
+    "draw_errors",
     "draw_outlines",
+    "evaluate",
+    "evaluate_pairs",
     "extract",
     "load_model",
     "open_prediction",

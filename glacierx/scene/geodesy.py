@@ -79,20 +79,22 @@ def ring_area_m2(lon: Floats, lat: Floats) -> float:
 
 
 def areas_km2(polygons: Geometries, crs: CRS) -> Floats:
-    """Measure polygons on the WGS 84 ellipsoid, holes taken off, in square kilometres.
+    """Measure polygons, or all parts of multiple polygons, on the WGS 84 ellipsoid, in km2.
+
+    Holes are taken off.
 
     The ellipsoidal area is that of RGI 7.0; on the plane of a UTM zone it would be up to 0.1 %
     different, on Web Mercator more than double at 47 degrees north.
     """
-    lonlat = to_lonlat(polygons, crs)
-    rings, ring_of = shapely.get_rings(lonlat, return_index=True)
+    parts, polygon_of = shapely.get_parts(to_lonlat(polygons, crs), return_index=True)
+    rings, part_of = shapely.get_rings(parts, return_index=True)
     xy, vertex_of = shapely.get_coordinates(rings, return_index=True)
     starts = np.searchsorted(vertex_of, np.arange(len(rings) + 1))
-    first = np.r_[True, ring_of[1:] != ring_of[:-1]] if len(rings) else np.zeros(0, bool)
+    first = np.r_[True, part_of[1:] != part_of[:-1]] if len(rings) else np.zeros(0, bool)
     total = np.zeros(len(polygons))
-    for ring, owner in enumerate(ring_of):
-        part = xy[starts[ring] : starts[ring + 1]]
-        area = ring_area_m2(part[:, 0], part[:, 1])
+    for ring, owner in enumerate(polygon_of[part_of]):
+        line = xy[starts[ring] : starts[ring + 1]]
+        area = ring_area_m2(line[:, 0], line[:, 1])
         total[owner] += area if first[ring] else -area
     return total / 1e6
 

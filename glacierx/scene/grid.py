@@ -162,7 +162,8 @@ class Grid:
                            rtol=0, atol=1e-6 * float(size.min())):  # fmt: skip
             if math.isclose(self.gsd_m, other.gsd_m, rel_tol=1e-4):
                 return "pixels are turned, flipped or stretched otherwise"
-            return f"pixels are {self.gsd_m:.4g} m here and {other.gsd_m:.4g} m there"
+            digits = 3 if f"{self.gsd_m:.3g}" != f"{other.gsd_m:.3g}" else 7
+            return f"pixels are {self.gsd_m:.{digits}g} m here and {other.gsd_m:.{digits}g} m there"
         row, column = (float(value) for value in self.to_pixels(their.c, their.f))
         if abs(row) > 1e-3 or abs(column) > 1e-3:
             return f"the first pixel there is {row:.4g} rows down and {column:.4g} columns right"

@@ -192,7 +192,7 @@ class RasterMask(IceMask):
         more = " ..." if len(values) > 6 else ""
         if self.kind == "probability":
             advice = "expected probabilities from 0 to 1. Write its scale into it, or recode it"
-        elif not self._whole and values.min() >= 0 and values.max() <= 1:
+        elif not self._whole and self._are_shares(values):
             if self._choice.is_truth:
                 return self._swapped()
             advice = "expected a mask of 0 and 1. For probabilities give --threshold"
@@ -202,6 +202,10 @@ class RasterMask(IceMask):
                 f"--positive 1,2, or --positive {EVERY}"
             )
         return SceneError(f"{self.name} holds the values {found}{more}; {advice}.")
+
+    def _are_shares(self, values: NDArray[Any]) -> bool:
+        real = values * self._scale + self._offset
+        return bool(real.min() >= 0 and real.max() <= 1)
 
     def _swapped(self) -> SceneError:
         return SceneError(

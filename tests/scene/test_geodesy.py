@@ -114,3 +114,14 @@ def test_far_geometries_are_not_near():
 def test_nothing_is_done_within_one_crs():
     shapes = np.array([shapely.box(0, 0, 1, 1)], dtype=object)
     assert transform_geometries(shapes, LONLAT, LONLAT) is shapes
+
+
+def test_all_parts_of_a_multiple_polygon_count_and_their_holes_do_not():
+    hole = shapely.Polygon(
+        shapely.box(0, 0, 1, 1).exterior, [shapely.box(0.2, 0.2, 0.4, 0.4).exterior]
+    )
+    parts = [hole, shapely.box(3, 0, 4, 1), shapely.box(5, 2, 6, 3)]
+    together = np.array([shapely.MultiPolygon(parts), parts[1]], dtype=object)
+    each = areas_km2(np.array(parts, dtype=object), LONLAT)
+    assert areas_km2(together, LONLAT) == pytest.approx([each.sum(), each[1]])
+    assert each[0] == pytest.approx(each[1] * 0.96, rel=1e-3)

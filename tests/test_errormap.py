@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from factories import disc, utm_grid, write_tif
+from PIL import Image
+
+from glacierx import errormap
+from glacierx.errormap import KINDS, draw_errors, scale_bar_m
+from glacierx.errors import OutputError
+from glacierx.evaluate.pairs import Pair
+
+SHAPE = (400, 500)
+FOUND, TRUE = disc(SHAPE, (150, 200), 90), disc(SHAPE, (150, 260), 90)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    grid = utm_grid(SHAPE)
+    true = np.where(np.indices(SHAPE)[0] > 350, 255, TRUE).astype("uint8")
+    return Pair(
+        write_tif(tmp_path / "f.tif", FOUND[None].astype("uint8"), grid),
+        write_tif(tmp_path / "t.tif", true[None], grid, nodata=255),
+    )
+
+
+def near(pixel, color, most):
+    """A colour over light ground."""
+    ground = np.array([235, 235, 235])
+    return np.abs(pixel - (ground * (1 - most) + np.array(color) * most)).max() < 3
+
+
+def test_each_kind_of_pixel_has_its_colour_in_its_place(pair, tmp_path):
+    picture = np.asarray(Image.open(draw_errors(pair, tmp_path / "e.png")), int)
+    assert picture.shape[1] >= 800
+    left = (picture.shape[1] - SHAPE[1]) // 2
+    shown = picture[: SHAPE[0], left : left + SHAPE[1]]
+    places = {"in both": (150, 230), "missed": (150, 330), "false": (150, 130)}
+    for kind, at in places.items():
+        assert near(shown[at], *KINDS[kind]), kind
+    assert (shown[20, 20] == 235).all()
+    assert (shown[380, 250] < 80).all()
+    # The margin of the true ice is where geometry says, to a pixel.
+    assert near(shown[150, 348], *KINDS["missed"])
+    assert (shown[150, 351] == 235).all()
+
+
+def test_a_large_scene_is_averaged(pair, tmp_path, monkeypatch):
+    whole = np.asarray(Image.open(draw_errors(pair, tmp_path / "e.png")), float)
+    monkeypatch.setattr(errormap, "LONGEST_PX", 130)
+    monkeypatch.setattr(errormap, "SHORTEST_PX", 500)
+    small = np.asarray(Image.open(draw_errors(pair, tmp_path / "s.png")), float)
+    # 4 x 4 pixels became one, drawn 4 x 4 again.
+    left = (whole.shape[1] - 500) // 2
+    a, b = whole[40:360:8, left + 40 : left + 480 : 8], small[40:360:8, 40:480:8]
+    assert np.mean(np.abs(a - b).max(axis=2) < 3) > 0.95
+
+
+def test_the_image_is_seen_below_in_its_place(pair, tmp_path):
+    grid = utm_grid((200, 250), 20)
+    bright = np.zeros((200, 250), "uint16")
+    bright[:, 200:] = 1000
+    image = write_tif(tmp_path / "i.tif", bright[None], grid)
+    path = draw_errors(Pair(pair.prediction, pair.truth, image=image), tmp_path / "e.png")
+    picture = np.asarray(Image.open(path), int)
+    left = (picture.shape[1] - SHAPE[1]) // 2
+    shown = picture[: SHAPE[0], left : left + SHAPE[1]]
+    assert shown[20, 450].mean() > shown[20, 300].mean() + 100
+    assert shown[20, 380].mean() < 100
+    assert shown[20, 420].mean() > 150
+
+
+def test_the_legend_says_areas_and_the_bar_is_as_long_as_it_says(pair, tmp_path):
+    path = draw_errors(pair, tmp_path / "e.png")
+    picture = np.asarray(Image.open(path), int)
+    # 5 km wide: a bar of 1 km is 100 pixels of 10 m.
+    assert scale_bar_m(5000) == 1000
+    legend = picture[SHAPE[0] + 60 :]
+    dark = (legend < 60).all(axis=2)
+    bar = max(np.flatnonzero(row).size and longest_run(row) for row in dark)
+    assert bar == pytest.approx(100, abs=2)
+
+
+def longest_run(row):
+    edges = np.flatnonzero(np.diff(np.r_[0, row.astype(int), 0]))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
+@pytest.mark.parametrize(
+    ("width", "bar"), [(5000, 1000), (40_000, 10_000), (9_000, 2000), (30, 5), (200_000, 50_000)]
+)
+def test_a_scale_bar_is_round_and_fits(width, bar):
+    assert scale_bar_m(width) == bar
+
+
+def test_a_picture_is_a_png_and_never_replaces_another(pair, tmp_path):
+    with pytest.raises(OutputError, match=r"\.png"):
+        draw_errors(pair, tmp_path / "e.jpg")
+    path = draw_errors(pair, tmp_path / "e.png")
+    with pytest.raises(OutputError, match="--overwrite"):
+        draw_errors(pair, path)
