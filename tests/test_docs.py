@@ -12,13 +12,22 @@ from click.testing import CliRunner
 
 import glacierx as gx
 from glacierx.cli.main import COMMANDS, group
-from glacierx.options import DivideOptions, OutlineOptions, PredictOptions, SimulateOptions
+from glacierx.evaluate.table import TITLES
+from glacierx.options import (
+    DivideOptions,
+    EvaluateOptions,
+    OutlineOptions,
+    PredictOptions,
+    SimulateOptions,
+)
 from glacierx.outlines.attributes import GLACIERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-GROUPS = (PredictOptions, OutlineOptions, DivideOptions, SimulateOptions)
+GROUPS = (PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, SimulateOptions)
+# What these print is a table, not the paths of results.
+TABLES = ("evaluate", "compare")
 
 
 def blocks(kind):
@@ -41,8 +50,11 @@ def test_the_commands_of_the_readme_run_in_order(folder, monkeypatch):
     for line in commands():
         result = CliRunner().invoke(group, shlex.split(line)[1:])
         assert result.exit_code == 0, (line, result.output)
-        for path in result.stdout.split():
-            assert Path(path).exists(), (line, path)
+        if shlex.split(line)[1] not in TABLES:
+            for path in result.stdout.split():
+                assert Path(path).exists(), (line, path)
+    assert Path("errors.png").exists()
+    assert Path("by_glacier.csv").read_text().startswith("glacier,found,")
 
 
 def test_the_python_of_the_readme_runs(folder, monkeypatch):
@@ -90,7 +102,7 @@ def test_the_table_of_options_is_that_of_the_code():
         default, text = table["--" + field.name.replace("_", "-")]
         expected = str(field.default)
         if field.default is None:
-            expected = "the model's"
+            expected = re.search(r"\[default: ([^,\]]*)", field.metadata["help"])[1]
         elif isinstance(field.default, bool):
             expected = "on" if field.default else "off"
         assert default == expected, field.name
@@ -113,6 +125,13 @@ def test_every_sensor_and_architecture_is_in_the_readme():
         assert f"`{name}`" in README
     for name in gx.ARCHITECTURES:
         assert f"| `{name}` |" in README
+
+
+def test_every_score_is_defined():
+    defined = (ROOT / "docs" / "scores.md").read_text()
+    for name in TITLES:
+        if name not in ("area_found_km2", "area_true_km2", "boundary_f1_2px"):
+            assert f"`{name}`" in defined, name
 
 
 def test_every_column_is_explained_in_contributing_or_the_schema():

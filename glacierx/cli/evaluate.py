@@ -77,7 +77,7 @@ def command(
     Pixels that have no data in either are left out. The table goes to standard output.
 
     \b
-    Examples:
+    Example:
         glacierx evaluate pred.tif truth.tif
         glacierx evaluate outlines.gpkg inventory.gpkg --like scene.tif --json scores.json
     """
