@@ -72,8 +72,9 @@ class EdgeTrace:
         frame = np.zeros_like(self._ice[:1])
         labelled = bool(self._labels)
         self.add(frame, frame, np.zeros(frame.shape, np.int64) if labelled else None)
-        label = np.concatenate(self._labels) if labelled else None
-        return Edges(np.concatenate(self._at), label=label)
+        # The parts are let go of as soon as they are put together: there can be many.
+        at, labels, self._at, self._labels = self._at, self._labels, [], []
+        return Edges(np.concatenate(at), label=np.concatenate(labels) if labelled else None)
 
 
 class ContourTrace:
@@ -108,7 +109,8 @@ class ContourTrace:
 
     def finish(self) -> Edges:
         """Return what was found."""
-        return Edges(np.concatenate(self._at), np.concatenate(self._codes))
+        at, codes, self._at, self._codes = self._at, self._codes, [], []
+        return Edges(np.concatenate(at), np.concatenate(codes))
 
 
 def _four(mask: Bools) -> tuple[Bools, Bools, Bools, Bools]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ ASD_KINDS = ("heimann", "mean-of-means", "surface-distance")
 
 BLOCK = 1 << 17
 FIRST_REACH = 64.0
-WIDER = 8
+WIDER, LONG = 8, 16
 SUM_UP = 1 << 20
 GEOCENTRIC = "EPSG:4978"
 
@@ -38,37 +39,33 @@ def nearest(points: NDArray[Any], others: NDArray[Any], scale: Floats) -> Floats
     found: Floats = np.empty(len(points))
     along = others[:, 0]
     reach = FIRST_REACH
-    waiting = np.arange(len(points)) if len(points) < BLOCK else None
-    while True:
+    waiting = np.arange(len(points))
+    while len(waiting):
         left = []
-        for block in _blocks(waiting, len(points)):
-            here = points[block]
+        for block in _blocks(points[waiting, 0], reach):
+            at = waiting[block]
+            here = points[at]
             low, high = float(here[0, 0]) - reach, float(here[-1, 0]) + reach
             first, last = np.searchsorted(along, [low, high])
             if first == last:
-                left.append(_indices(block))
+                left.append(at)
                 continue
             tree = cKDTree(others[first:last] * scale, balanced_tree=False, compact_nodes=False)
-            found[block] = tree.query(here * scale, workers=-1)[0]
+            found[at] = tree.query(here * scale, workers=-1)[0]
             above = here[:, 0] - low if first else math.inf
             below = high - here[:, 0] if last < len(others) else math.inf
-            unsure = found[block] > np.minimum(above, below) * scale[0]
-            if unsure.any():
-                left.append(_indices(block)[unsure])
-        if not left:
-            return found
+            left.append(at[found[at] > np.minimum(above, below) * scale[0]])
         waiting = np.concatenate(left)
         reach *= WIDER
+    return found
 
 
-def _blocks(waiting: NDArray[Any] | None, count: int) -> list[Any]:
-    if waiting is None:
-        return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-    return [waiting[start : start + BLOCK] for start in range(0, len(waiting), BLOCK)]
-
-
-def _indices(block: Any) -> NDArray[Any]:
-    return np.arange(block.start, block.stop) if isinstance(block, slice) else block
+def _blocks(along: NDArray[Any], reach: float) -> list[slice]:
+    """Cut sorted coordinates into blocks neither many nor long, so that trees stay small."""
+    stretch = np.floor((along - along[0]) / (LONG * reach))
+    cuts = np.flatnonzero(np.diff(stretch)) + 1
+    ends = np.union1d(cuts, np.arange(BLOCK, len(along), BLOCK))
+    return [slice(a, b) for a, b in pairwise([0, *ends.tolist(), len(along)])]
 
 
 def is_within(distances: Floats, tolerance: float) -> NDArray[np.bool_]:

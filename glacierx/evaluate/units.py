@@ -149,8 +149,7 @@ class Blocks:
 
     def _units(self, places: tuple[Edges, Edges]) -> tuple[Ints, Ints]:
         one, other = (
-            (edges.at[:, 0] // self._rows).astype(np.int64) * self._shape[1]
-            + edges.at[:, 1] // self._columns
+            edges.at[:, 0] // self._rows * self._shape[1] + edges.at[:, 1] // self._columns
             for edges in places
         )
         return one, other
