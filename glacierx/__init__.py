@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from glacierx.errors import (
+        ExtraError,
         GlacierxError,
         GlacierxWarning,
         GridError,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from glacierx.outlines.trace import trace_outlines
     from glacierx.picture import draw_outlines
     from glacierx.predict.card import Card, Slot
+    from glacierx.predict.classic import PixelMethod
+    from glacierx.predict.fit import fit
     from glacierx.predict.model import Model, build_model, load_model, save_model
     from glacierx.predict.normalise import Normalisation
     from glacierx.predict.predict import predict
@@ -61,6 +64,7 @@ _HOMES = {
     "Dem": "scene.terrain",
     "DivideOptions": "options",
     "Division": "outlines.divides",
+    "ExtraError": "errors",
     "ExtractOptions": "options",
     "Extraction": "extract",
     "GlacierxError": "errors",
@@ -77,6 +81,7 @@ _HOMES = {
     "OutlineOptions": "options",
     "Outlines": "outlines.outlines",
     "OutputError": "errors",
+    "PixelMethod": "predict.classic",
     "PredictOptions": "options",
     "Prediction": "scene.prediction",
     "Raster": "scene.raster",
@@ -90,6 +95,7 @@ _HOMES = {
     "build_model": "predict.model",
     "draw_outlines": "picture",
     "extract": "extract",
+    "fit": "predict.fit",
     "load_model": "predict.model",
     "open_prediction": "scene.prediction",
     "open_scene": "scene.scene",
@@ -115,6 +121,7 @@ __all__ = [
     "Dem",
     "DivideOptions",
     "Division",
+    "ExtraError",
     "ExtractOptions",
     "Extraction",
     "GlacierxError",
@@ -131,6 +138,7 @@ __all__ = [
     "OutlineOptions",
     "Outlines",
     "OutputError",
+    "PixelMethod",
     "PredictOptions",
     "Prediction",
     "Raster",
@@ -143,6 +151,7 @@ __all__ = [
     "build_model",
     "draw_outlines",
     "extract",
+    "fit",
     "load_model",
     "open_prediction",
     "open_scene",

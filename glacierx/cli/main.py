@@ -11,7 +11,7 @@ import click
 from glacierx import __version__
 from glacierx.errors import INTERRUPTED, OUT_OF_MEMORY, TERMINATED, GlacierxError
 
-COMMANDS = ("extract", "predict", "outline", "divide", "simulate", "demo", "models")
+COMMANDS = ("extract", "predict", "outline", "divide", "simulate", "demo", "fit", "models")
 
 
 # Settings of GDAL: a server that does not answer for so many seconds is given up.

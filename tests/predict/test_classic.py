@@ -3,7 +3,8 @@ import pytest
 from factories import disc, utm_grid, write_tif
 
 from glacierx.errors import MissingBandError, SceneError
-from glacierx.predict.classic import fit_method, one_class
+from glacierx.predict.classic import fit_method
+from glacierx.predict.otsu import one_class
 from glacierx.scene.scene import open_scene
 
 MASK = disc((200, 200), (100, 100), 60)
