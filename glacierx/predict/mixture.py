@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_ndtr
 
 from glacierx.predict.otsu import DEEPEST_SADDLE, otsu, saddle
 
@@ -17,6 +18,9 @@ LEAST_SEPARATION = 2.0
 # leave the pixels beside it to the other class.
 NARROWEST = 0.02
 FEWEST_PIXELS = 100
+LEAST_WEIGHT = 1e-6
+# Of pixels that are not saturated hardly any share the highest value.
+SATURATED = 0.01
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def fit_mixture(values: NDArray[np.float32]) -> Mixture | None:
 
     It works on a histogram of 512 bins and begins at Otsu's threshold, so that the same pixels
     always give the same mixture (Dempster et al. 1977, doi:10.1111/j.2517-6161.1977.tb01600.x).
+    Pixels at the highest value, if they are many, are saturated: all that is known of them is that
+    they reach it, and each distribution counts them by its tail.
 
     Args:
         values: Sampled pixels.
@@ -75,31 +81,84 @@ def fit_mixture(values: NDArray[np.float32]) -> Mixture | None:
     """
     if values.size < FEWEST_PIXELS or values.min() == values.max():
         return None
-    counts, edges = np.histogram(values, EM_BINS)
+    highest = float(values.max())
+    saturated = values == highest
+    limit = highest if saturated.mean() > SATURATED else math.inf
+    measured = values[~saturated] if limit < math.inf else values
+    if measured.min() == measured.max():
+        return None
+    counts, edges = np.histogram(measured, EM_BINS)
     x = (edges[:-1] + edges[1:]) / 2
-    share = counts / counts.sum()
+    share = np.append(counts, values.size - measured.size) / values.size
     low, high = np.percentile(values, [0.5, 99.5])
     floor = max(NARROWEST * float(high - low), float(edges[1] - edges[0])) ** 2
-    upper = (x > otsu(values)).astype(np.float64)
+    upper = np.append(x > otsu(values), 1.0)
+    return _climb(_Pixels(x, share, limit), upper, floor)
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """Middles of bins; their shares and, last, that of saturated pixels; where these begin."""
+
+    x: NDArray[np.float64]
+    share: NDArray[np.float64]
+    limit: float
+
+    def moments(
+        self, means: NDArray[np.float64], deviations: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the expected distance from each mean and its square (2, bins and saturated)."""
+        apart = self.x - means[:, None]
+        if self.limit == math.inf:
+            nothing = np.zeros((2, 1))
+            return np.hstack([apart, nothing]), np.hstack([apart**2, nothing])
+        # Of a normal distribution beyond a limit (Cohen 1959, doi:10.1080/00401706.1959.10489859).
+        z = (self.limit - means) / deviations
+        hazard = np.exp(-0.5 * z**2 - 0.5 * math.log(2 * math.pi) - log_ndtr(-z))
+        beyond, square = deviations * hazard, deviations**2 * (1 + z * hazard)
+        return np.hstack([apart, beyond[:, None]]), np.hstack([apart**2, square[:, None]])
+
+    def log_density(
+        self, means: NDArray[np.float64], deviations: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the logarithm of each density (2, bins), last of the tail beyond the limit."""
+        z = (self.x - means[:, None]) / deviations[:, None]
+        logs = -0.5 * z**2 - np.log(deviations * math.sqrt(2 * math.pi))[:, None]
+        tail = np.zeros(2)
+        if self.limit < math.inf:
+            tail = log_ndtr((means - self.limit) / deviations)
+        return np.hstack([logs, tail[:, None]])
+
+
+def _climb(pixels: _Pixels, upper: NDArray[np.float64], floor: float) -> Mixture | None:
+    """Take turns at what belongs to whom (*upper*) and what they are like, to the top."""
+    share = pixels.share
     if not 0 < float(share @ upper) < 1:
         return None
+    at = np.append(pixels.x, pixels.limit if pixels.limit < math.inf else 0.0)
+    members = np.stack([1 - upper, upper]) * share  # (2, bins and saturated)
+    weights = members.sum(axis=1)
+    means = members @ at / weights
+    square = np.einsum("kb,kb->k", members, (at - means[:, None]) ** 2) / weights
+    deviations = np.sqrt(np.maximum(square, floor))
     before = -math.inf
     for _ in range(MOST_ROUNDS):
-        members = np.stack([1 - upper, upper]) * share  # (2, bins)
-        weights = members.sum(axis=1)
-        means = members @ x / weights
-        variances = np.einsum("kb,kb->k", members, (x - means[:, None]) ** 2) / weights
-        variances = np.maximum(variances, floor)
-        logs = np.log(weights) - 0.5 * np.log(2 * math.pi * variances)
-        density = logs[:, None] - 0.5 * (x - means[:, None]) ** 2 / variances[:, None]
-        total = np.logaddexp(*density)
-        upper = np.exp(density[1] - total)
+        logs = pixels.log_density(means, deviations) + np.log(weights)[:, None]
+        total = np.logaddexp(*logs)
         likelihood = float(share @ total)
-        if likelihood - before < CONVERGED or not 1e-6 < float(share @ upper) < 1 - 1e-6:
+        if likelihood - before < CONVERGED:
             break
         before = likelihood
+        members = np.exp(logs - total) * share
+        weights = members.sum(axis=1)
+        if weights.min() < LEAST_WEIGHT:
+            return None
+        apart, square = pixels.moments(means, deviations)
+        shift = np.einsum("kb,kb->k", members, apart) / weights
+        variance = np.einsum("kb,kb->k", members, square) / weights - shift**2
+        means, deviations = means + shift, np.sqrt(np.maximum(variance, floor))
     order = np.argsort(means)
-    return Mixture(*(_pair(part[order]) for part in (weights, means, np.sqrt(variances))))
+    return Mixture(_pair(weights[order]), _pair(means[order]), _pair(deviations[order]))
 
 
 def _pair(values: NDArray[np.float64]) -> tuple[float, float]:
