@@ -13,7 +13,7 @@ from glacierx.predict.forest import Forest
 from glacierx.predict.mixture import fit_mixture, not_two
 from glacierx.predict.otsu import one_class, otsu
 from glacierx.predict.sample import sample_scene
-from glacierx.scene.indices import INDICES, NUMBERS, REFLECTANCE, measure, ndvi
+from glacierx.scene.indices import DIFFERENCES, INDICES, NUMBERS, REFLECTANCE, measure, ndvi
 from glacierx.scene.scene import Scene
 from glacierx.scene.sensors import OPTICAL
 
@@ -345,6 +345,18 @@ def _fit_sbtm(scene: Scene, given: dict[str, Any]) -> PixelMethod:
     return PixelMethod("sbtm", (role,), {role: otsu(band)}, units=units)
 
 
+def sample_measure(scene: Scene, name: str, units: str) -> NDArray[np.float32]:
+    """Sample a band or index of a scene.
+
+    Returns:
+        Pixels; of an index that is a normalised difference those within -1 and 1, for beyond lie
+        dark pixels only, in which a band is below zero.
+    """
+    roles = roles_of([name])
+    values = measure(name, dict(zip(roles, sample_scene(scene, roles), strict=True)), units)
+    return values[np.abs(values) <= 1] if name in DIFFERENCES else values
+
+
 def mixed_of(scenes: Sequence[Scene], given: Mapping[str, Any]) -> str:
     """Return the band or index that a mixture is fitted to.
 
@@ -366,8 +378,7 @@ def _fit_gmm(scene: Scene, given: dict[str, Any]) -> PixelMethod:
     name = mixed_of([scene], given)
     roles = roles_of([name])
     units = units_of(scene, roles)
-    sample = dict(zip(roles, sample_scene(scene, roles), strict=True))
-    values = measure(name, sample, units)
+    values = sample_measure(scene, name, units)
     mixture = fit_mixture(values)
     why_not = not_two(mixture, values)
     threshold = mixture.threshold() if mixture and not why_not else None

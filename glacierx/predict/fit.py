@@ -1,12 +1,13 @@
 """Scenes + reference outlines -> a pixel method with fitted thresholds, or a random forest."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glacierx.errors import OptionError, OutlineError, SceneError
+from glacierx.errors import GlacierxWarning, OptionError, OutlineError, SceneError
 from glacierx.predict.calibrate import (
     BAND_STEPS,
     BLUE_GRID,
@@ -25,12 +26,12 @@ from glacierx.predict.classic import (
     need_roles,
     parse_method,
     roles_of,
+    sample_measure,
     units_of,
 )
 from glacierx.predict.grow import draw_pixels, grow_forest
 from glacierx.predict.labelled import Progress, Reference, read_labelled
 from glacierx.predict.mixture import fit_mixture, not_two
-from glacierx.predict.sample import sample_scene
 from glacierx.scene.icewindow import MaskChoice
 from glacierx.scene.indices import INDICES, REFLECTANCE, measure
 from glacierx.scene.provenance import fingerprint, versions
@@ -141,6 +142,13 @@ def _fit_thresholds(
         )
     _check_classes(*counts.pixels, scenes, reference)
     best = counts.best()
+    if best.at_end:
+        warnings.warn(
+            f"{name}: the best threshold is the first or last that was tried, so these scenes do "
+            "not tell it.",
+            GlacierxWarning,
+            stacklevel=3,
+        )
     thresholds = {index: best.above, **limits}
     if best.blue is not None:
         thresholds["blue"] = best.blue
@@ -159,7 +167,7 @@ def _grid(name: str, index: str, scenes: Sequence[Scene], units: str) -> NDArray
     if name == "sbtm":
         return _even(scenes, index, units, BAND_ENDS, BAND_STEPS)
     values = np.concatenate(
-        [_sampled(scene, index, units)[:: len(scenes)][:MIXTURE_PX] for scene in scenes]
+        [sample_measure(scene, index, units)[:: len(scenes)][:MIXTURE_PX] for scene in scenes]
     )
     mixture = fit_mixture(values)
     why_not = not_two(mixture, values)
@@ -178,17 +186,11 @@ def _blue_grid(scenes: Sequence[Scene], units: str) -> NDArray[np.float64]:
     return _even(scenes, "blue", units, BLUE_ENDS, BLUE_STEPS)
 
 
-def _sampled(scene: Scene, index: str, units: str) -> NDArray[np.float32]:
-    roles = roles_of([index])
-    values = dict(zip(roles, sample_scene(scene, roles), strict=True))
-    return measure(index, values, units)
-
-
 def _even(
     scenes: Sequence[Scene], role: str, units: str, ends: tuple[float, float], steps: int
 ) -> NDArray[np.float64]:
     """Return even steps over what scenes hold, between two percentiles of their samples."""
-    samples = (_sampled(scene, role, units) for scene in scenes)
+    samples = (sample_measure(scene, role, units) for scene in scenes)
     found = np.array([np.percentile(values, ends) for values in samples if values.size])
     if not len(found):
         raise _nothing(scenes)

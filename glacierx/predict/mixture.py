@@ -19,6 +19,7 @@ LEAST_SEPARATION = 2.0
 NARROWEST = 0.02
 FEWEST_PIXELS = 100
 LEAST_WEIGHT = 1e-6
+ENDS = (0.1, 99.9)
 # Of pixels that are not saturated hardly any share the highest value.
 SATURATED = 0.01
 
@@ -79,7 +80,12 @@ def fit_mixture(values: NDArray[np.float32]) -> Mixture | None:
     Returns:
         None where there are too few pixels or all are alike.
     """
-    if values.size < FEWEST_PIXELS or values.min() == values.max():
+    if values.size < FEWEST_PIXELS:
+        return None
+    # An index of dark pixels can be anything, and a few would take all the bins.
+    low, high = np.percentile(values, ENDS)
+    values = values[(values >= low) & (values <= high)]
+    if low == high:
         return None
     highest = float(values.max())
     saturated = values == highest
@@ -90,7 +96,6 @@ def fit_mixture(values: NDArray[np.float32]) -> Mixture | None:
     counts, edges = np.histogram(measured, EM_BINS)
     x = (edges[:-1] + edges[1:]) / 2
     share = np.append(counts, values.size - measured.size) / values.size
-    low, high = np.percentile(values, [0.5, 99.5])
     floor = max(NARROWEST * float(high - low), float(edges[1] - edges[0])) ** 2
     upper = np.append(x > otsu(values), 1.0)
     return _climb(_Pixels(x, share, limit), upper, floor)

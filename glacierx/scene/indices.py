@@ -14,6 +14,8 @@ INDICES = {
 }
 """The roles that each index is made of."""
 
+DIFFERENCES = ("ndsi", "ndvi", "ndwi")
+
 REFLECTANCE, NUMBERS = "reflectance", "stored numbers"
 """What values are in: known reflectance, or whatever the file holds."""
 

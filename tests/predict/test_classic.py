@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-from factories import disc, utm_grid, write_tif
+from factories import ROCK_RATIOS, disc, noisy, utm_grid, write_tif
 
 from glacierx.errors import MissingBandError, SceneError
 from glacierx.predict.classic import fit_method
-from glacierx.predict.otsu import one_class
 from glacierx.scene.scene import open_scene
 
 MASK = disc((200, 200), (100, 100), 60)
@@ -113,17 +112,6 @@ def test_otsu_leaves_plants_out(tmp_path):
     assert np.array_equal(found, MASK & (np.arange(200)[:, None] >= 30))
 
 
-def noisy(green, ratios, random):
-    """Bands that go with green, each with noise of 3 %."""
-    return {
-        role: (green * ratio * random.normal(1, 0.03, green.shape)).astype(np.float32)
-        for role, ratio in ratios.items()
-    }
-
-
-ROCK_RATIOS = {"green": 1.0, "red": 1.15, "nir": 1.35}
-
-
 @pytest.mark.parametrize(
     "draw",
     [
@@ -147,23 +135,6 @@ def test_ground_of_one_kind_is_not_parted(tmp_path, draw, swir):
     assert not method.finds_ice
     assert not found.any()
     assert any(note.startswith("no ice found") for note in method.notes)
-
-
-def test_lit_rock_beside_shadow_is_no_ice():
-    # Shadow gets skylight, which is blue; lit rock reddens. Two clear humps, and no ice.
-    random = np.random.default_rng(0)
-    lit = noisy(random.normal(0.18, 0.02, 30_000), ROCK_RATIOS, random)
-    dark = noisy(random.normal(0.03, 0.005, 20_000), {"green": 1, "red": 0.8, "nir": 0.5}, random)
-    values = {role: np.concatenate([lit[role], dark[role]]) for role in lit}
-    assert "in light, not in kind" in one_class(values, 0.1)
-
-
-def test_a_little_ice_is_enough():
-    random = np.random.default_rng(0)
-    rock = noisy(random.normal(0.15, 0.03, 49_000), ROCK_RATIOS, random)
-    ice = noisy(random.normal(0.6, 0.08, 1000), {"green": 1, "red": 0.95, "nir": 0.8}, random)
-    values = {role: np.concatenate([rock[role], ice[role]]) for role in rock}
-    assert one_class(values, 0.37) == ""
 
 
 def test_otsu_without_anything_to_look_at(tmp_path):
