@@ -31,6 +31,9 @@ class Reservoir:
     def offer(self, keys: NDArray[np.float64], values: NDArray[np.float32]) -> None:
         """Offer pixels (roles, pixels) with their random numbers."""
         self.seen += len(keys)
+        if len(self._keys) == self._size:
+            low = keys < self._keys[-1]
+            keys, values = keys[low], values[:, low]
         keys = np.concatenate([self._keys, keys])
         values = np.concatenate([self._values, values], axis=1)
         # In the order of the numbers, which does not depend on how a scene was cut into strips.

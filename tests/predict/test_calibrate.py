@@ -49,13 +49,15 @@ def test_of_equal_thresholds_the_middle_is_taken():
 
 
 def test_of_two_runs_the_longer_is_taken():
-    # One threshold at 1 finds 2 of 3 without error... and 3, 4, 5 do as well as that.
-    values, ice = [0.5, 1.5, 2.5, 5.5, 6.5], [1, 1, 0, 1, 1]
-    scores = counted(values, ice).iou()[:, 0]
-    # 0: 4/5; 1: 3/5; 2: 2/5; 3, 4, 5: 2/4; 6: 1/4.
-    assert scores.tolist() == [0.8, 0.6, 0.4, 0.5, 0.5, 0.5, 0.25]
-    best = counted(values, ice).best()
-    assert (best.above, best.at_end) == (0.0, True)
+    # 0 finds all: 4 of 8. From 2 on half the ice is found alone: 2 of 4, up to 5.
+    values, ice = [0.5, 0.5, 1.5, 1.5, 1.5, 1.5, 5.5, 5.5], [1, 1, 0, 0, 0, 0, 1, 1]
+    assert counted(values, ice).iou()[:, 0].tolist() == [0.5, 0.25, 0.5, 0.5, 0.5, 0.5, 0]
+    assert counted(values, ice).best().above == 3.0
+
+
+def test_the_end_of_what_was_tried_is_told():
+    assert counted([0.5, 5.5], [1, 1]).best().at_end
+    assert counted([5.5, 6.5], [0, 1]).best().at_end
 
 
 def test_blue_is_left_out_unless_it_helps():
