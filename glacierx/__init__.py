@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from glacierx.errormap import draw_errors
     from glacierx.errors import (
         CheckError,
+        ExtraError,
         GlacierxError,
         GlacierxWarning,
         GridError,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from glacierx.outlines.trace import trace_outlines
     from glacierx.picture import draw_outlines
     from glacierx.predict.card import Card, Slot
+    from glacierx.predict.classic import PixelMethod
+    from glacierx.predict.fit import fit
     from glacierx.predict.model import Model, build_model, load_model, save_model
     from glacierx.predict.normalise import Normalisation
     from glacierx.predict.predict import predict
@@ -72,6 +75,7 @@ _HOMES = {
     "DivideOptions": "options",
     "Division": "outlines.divides",
     "EvaluateOptions": "options",
+    "ExtraError": "errors",
     "ExtractOptions": "options",
     "Extraction": "extract",
     "GlacierxError": "errors",
@@ -90,6 +94,7 @@ _HOMES = {
     "Outlines": "outlines.outlines",
     "OutputError": "errors",
     "Pair": "evaluate.pairs",
+    "PixelMethod": "predict.classic",
     "PredictOptions": "options",
     "Prediction": "scene.prediction",
     "Raster": "scene.raster",
@@ -108,6 +113,7 @@ _HOMES = {
     "evaluate": "evaluate.evaluate",
     "evaluate_pairs": "evaluate.evaluate",
     "extract": "extract",
+    "fit": "predict.fit",
     "load_model": "predict.model",
     "open_prediction": "scene.prediction",
     "open_scene": "scene.scene",
@@ -136,6 +142,7 @@ __all__ = [
     "DivideOptions",
     "Division",
     "EvaluateOptions",
+    "ExtraError",
     "ExtractOptions",
     "Extraction",
     "GlacierxError",
@@ -154,6 +161,7 @@ __all__ = [
     "Outlines",
     "OutputError",
     "Pair",
+    "PixelMethod",
     "PredictOptions",
     "Prediction",
     "Raster",
@@ -171,6 +179,7 @@ __all__ = [
     "evaluate",
     "evaluate_pairs",
     "extract",
+    "fit",
     "load_model",
     "open_prediction",
     "open_scene",

@@ -4,6 +4,7 @@
 
     GlacierxError                        1  a bug if raised by itself
     ├── OptionError      (ValueError)    2  a tunable outside its range, an unknown name
+    ├── ExtraError       (ImportError)   2  a library that only some work needs is not installed
     ├── SceneError       (OSError)       4  a file missing, unreadable or not what it should be
     │   └── MissingBandError                a role that the scene does not have
     ├── GridError        (ValueError)    4  a CRS or a grid that does not fit
@@ -31,6 +32,12 @@ class GlacierxError(Exception):
 
 class OptionError(GlacierxError, ValueError):
     """An option is outside its range or names something unknown."""
+
+    exit_code = 2
+
+
+class ExtraError(GlacierxError, ImportError):
+    """A library is missing that an extra of glacierx installs."""
 
     exit_code = 2
 

@@ -70,7 +70,7 @@ def _check(declared: "Field[Any]", value: Any) -> None:
 
 @dataclass(frozen=True)
 class PredictOptions(Options):
-    """How a network is run over a scene."""
+    """How a network or a pixel method is run over a scene."""
 
     tta: str | None = option(
         None,
@@ -84,6 +84,7 @@ class PredictOptions(Options):
         0.9, "Share of a patch's area, its middle, that is kept.", low=0.05, high=1
     )
     batch: int = option(1, "Patches that go through the network at once.", low=1, high=4096)
+    median: bool = option(False, "Take the 3 x 3 median of what a pixel method decides.")
 
 
 @dataclass(frozen=True)

@@ -55,3 +55,13 @@ def write_tif(path, values, grid, **profile):
 
 ICE = {"blue": 0.6, "green": 0.6, "red": 0.55, "nir": 0.45, "swir1": 0.04}
 ROCK = {"blue": 0.12, "green": 0.14, "red": 0.16, "nir": 0.19, "swir1": 0.25}
+
+ROCK_RATIOS = {"green": 1.0, "red": 1.15, "nir": 1.35}
+
+
+def noisy(green, ratios, random):
+    """Bands that go with green, each with noise of 3 %."""
+    return {
+        role: (green * ratio * random.normal(1, 0.03, green.shape)).astype(np.float32)
+        for role, ratio in ratios.items()
+    }

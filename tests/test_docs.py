@@ -192,6 +192,32 @@ def test_the_benchmark_runs_on_a_made_case(tmp_path):
     assert "There are no cases" in nothing.stderr
 
 
+def test_the_benchmark_of_pixel_methods_runs_on_made_scenes(tmp_path):
+    import numpy as np
+    from factories import ICE, ROCK, disc, utm_grid, write_tif
+
+    roles = ("blue", "green", "red", "nir")
+    random = np.random.default_rng(0)
+    for folder, radius in (("train", 20), ("validation", 25)):
+        where = tmp_path / "landsat7_everest" / folder
+        where.mkdir(parents=True)
+        ice, grid = disc((60, 60), (30, 30), radius), utm_grid((60, 60), 30)
+        values = np.stack([np.where(ice, ICE[role], ROCK[role]) * 255 for role in roles])
+        noisy = (values * random.normal(1, 0.03, values.shape)).astype("uint8")
+        write_tif(where / "img.tif", noisy, grid, descriptions=roles)
+        write_tif(where / "lab.tif", ice[None].astype("uint8"), grid)
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "classic.py", tmp_path],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    for name in ("otsu", "sbtm", "gmm", "sbtm fitted", "rf fitted"):
+        [line] = [line for line in lines if re.match(rf"{name} +\d", line)]
+        assert line[26:].split()[0] == line[26:].split()[5] == "1.000", line
+    # Of 60 x 60 pixels the discs cover the share that calling all of it glacier is right about.
+    assert f"IoU {disc((60, 60), (30, 30), 25).mean():.3f}" in lines[-1]
+
+
 def test_nothing_speaks_of_a_machine():
     for path in ROOT.rglob("*"):
         if path.suffix in {".py", ".md", ".toml", ".sh"} and ".venv" not in path.parts:

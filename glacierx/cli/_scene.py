@@ -16,15 +16,24 @@ NAMES = (
 
 def scene_options(function: Decorated) -> Decorated:
     """Give a command the argument SCENE and its flags, and them as the argument *scene*."""
+    return _decorated(function, NAMES, (_SCENE, *_FLAGS, _DATE))
 
+
+def scenes_options(function: Decorated) -> Decorated:
+    """Give a command the flags that say how each of several scenes is read, as *scene*."""
+    names = tuple(name for name in NAMES if name not in ("path", "date"))
+    return _decorated(function, names, _FLAGS)
+
+
+def _decorated(function: Decorated, names: tuple[str, ...], flags: tuple[Any, ...]) -> Decorated:
     def collect(*args: Any, **kwargs: Any) -> Any:
-        chosen = {name: kwargs.pop(name) for name in NAMES}
+        chosen = {name: kwargs.pop(name) for name in names}
         chosen["bands"] = ",".join(chosen["bands"]) if chosen["bands"] else None
         return function(*args, **kwargs, scene=chosen)
 
     collect.__name__, collect.__doc__ = function.__name__, function.__doc__
     collect.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]  # where Click keeps them
-    for decorate in reversed(_FLAGS):
+    for decorate in reversed(flags):
         decorate(collect)
     return collect
 
@@ -37,8 +46,9 @@ aoi_buffer_option = click.option(
     "--aoi-buffer-m", type=float, default=0.0, metavar="NUM", help="Widen it by so many metres."
 )
 
+_SCENE = click.argument("path", metavar="[SCENE]", required=False)
+
 _FLAGS = (
-    click.argument("path", metavar="[SCENE]", required=False),
     click.option(
         "--bands",
         multiple=True,
@@ -63,8 +73,9 @@ _FLAGS = (
     ),
     aoi_option,
     aoi_buffer_option,
-    click.option("--date", metavar="DATE", help="Date of the scene, 2023-08-15."),
 )
+
+_DATE = click.option("--date", metavar="DATE", help="Date of the scene, 2023-08-15.")
 
 device_option = click.option(
     "--device",
@@ -79,7 +90,8 @@ model_option = click.option(
     default="auto",
     show_default=True,
     metavar="NAME|FILE",
-    help="A model file, the name of a model, ndsi, otsu, or auto.",
+    help="A model file, the name of a model, auto, or a pixel method: ndsi, otsu, sbtm, ratio or "
+    "gmm, with numbers of its own as ratio:above=2.8,blue=0.08.",
 )
 
 hash_option = click.option(

@@ -37,6 +37,7 @@ def list_models() -> None:
     click.echo("Pixel methods, without a network:")
     for name, text in METHODS.items():
         click.echo(f"  {name}  {text}")
+    click.echo("  Files of glacierx fit are given to --model as those of networks are.")
     click.echo(f"Architectures: {', '.join(sorted(architectures()))}")
 
 
@@ -49,10 +50,20 @@ def show_model(model: str) -> None:
     Example:
         glacierx models show model.safetensors
     """
-    from glacierx.predict.classic import METHODS
-    from glacierx.predict.model import find_model, load_card
+    from glacierx.predict.classic import METHODS, PixelMethod
+    from glacierx.predict.methodfile import METHOD_KEY, card_of
+    from glacierx.predict.model import find_model, load_card, load_model, read_metadata
 
     if model in METHODS:
         click.echo(json.dumps({"name": model, "kind": "pixel method", "rule": METHODS[model]}))
-    else:
-        click.echo(load_card(find_model(model)).to_json())
+        return
+    path = find_model(model)
+    if METHOD_KEY not in read_metadata(path):
+        click.echo(load_card(path).to_json())
+        return
+    # Loaded, so that a file that could not be used is not shown as one that can.
+    method = load_model(path)
+    if isinstance(method, PixelMethod):
+        click.echo(
+            json.dumps({"kind": "pixel method", **card_of(method)}, sort_keys=True, indent=1)
+        )

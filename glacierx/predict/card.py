@@ -106,7 +106,7 @@ class Card:
             "its gsd_m range is not two numbers in order": not (
                 len(self.gsd_m) == 2 and 0 < self.gsd_m[0] <= self.gsd_m[1]
             ),
-            "its footprints are not boxes of west, south, east, north": not _are_boxes(
+            "its footprints are not boxes of west, south, east, north": not are_boxes(
                 self.training.get("footprints", [])
             ),
             "its fixed normalisation is not as long as its inputs": (
@@ -212,7 +212,8 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _are_boxes(boxes: Any) -> bool:
+def are_boxes(boxes: Any) -> bool:
+    """Tell whether these are boxes of west, south, east, north."""
     return isinstance(boxes, list | tuple) and all(
         isinstance(box, list | tuple)
         and len(box) == 4

@@ -1,4 +1,4 @@
-"""Model = network + card; save, load, check a scene."""
+"""Model = network + card; save, load, check a scene. Fitted pixel methods use the same doors."""
 
 import hashlib
 import json
@@ -14,6 +14,8 @@ from torch import nn
 from glacierx.errors import ModelError
 from glacierx.networks import build
 from glacierx.predict.card import Card
+from glacierx.predict.classic import METHODS, PixelMethod
+from glacierx.predict.methodfile import METHOD_KEY, read_method, save_method
 from glacierx.scene.output import staged
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
@@ -75,16 +77,17 @@ def build_model(card: Card, seed: int = 0) -> Model:
     return Model(network.eval(), card)
 
 
-def save_model(model: Model, path: PathLike, *, overwrite: bool = False) -> Path:
-    """Write weights and card into one safetensors file.
+def save_model(model: Model | PixelMethod, path: PathLike, *, overwrite: bool = False) -> Path:
+    """Write weights and card, or a fitted pixel method, into one safetensors file.
 
     Args:
-        model: The model.
+        model: A model, or what `fit` returned.
         path: The file, ending in ``.safetensors``.
         overwrite: Replace an existing file.
     """
-    if Path(path).suffix != ".safetensors":
-        raise ModelError(f"{path} is no model file: give it the ending .safetensors.")
+    check_model_path(path)
+    if isinstance(model, PixelMethod):
+        return save_method(model, path, overwrite=overwrite)
     weights = {
         name: value.detach().cpu().contiguous()
         for name, value in model.network.state_dict().items()
@@ -94,6 +97,16 @@ def save_model(model: Model, path: PathLike, *, overwrite: bool = False) -> Path
     return Path(path)
 
 
+def check_model_path(path: PathLike) -> None:
+    """Refuse a model file of another ending.
+
+    Raises:
+        ModelError: It is none.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ModelError(f"{path} is no model file: give it the ending .safetensors.")
+
+
 def load_card(path: PathLike) -> Card:
     """Read the card of a model file, not its weights.
 
@@ -101,12 +114,12 @@ def load_card(path: PathLike) -> Card:
         ModelError: The file is missing, is not safetensors, or has no card.
     """
     path = Path(path)
-    _check_kind(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    metadata = read_metadata(path)
+    if METHOD_KEY in metadata:
+        raise ModelError(
+            f"{path.name} is a fitted pixel method and has no card of a network. "
+            "Load it with glacierx.load_model."
+        )
     if CARD_KEY not in metadata:
         raise ModelError(
             f"{path.name} holds weights without a card, so their bands and scaling are unknown. "
@@ -115,16 +128,44 @@ def load_card(path: PathLike) -> Card:
     return Card.from_json(metadata[CARD_KEY], path.name)
 
 
-def load_model(path: PathLike) -> Model:
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what a safetensors file says of itself.
+
+    Raises:
+        ModelError: The file is missing, a pickle or damaged.
+    """
+    _check_kind(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def check_file(path: Path, scene: Scene) -> None:
+    """Refuse a scene that lacks what a model file needs, before its weights are read."""
+    if METHOD_KEY not in read_metadata(path):
+        load_card(path).check(scene)
+
+
+def load_model(path: PathLike) -> Model | PixelMethod:
     """Read a model file.
 
     Args:
         path: A safetensors file with a card, or the name of a model that ships.
 
+    Returns:
+        The model; the pixel method where the file holds one that was fitted.
+
     Raises:
         ModelError: The file is missing, is a pickle, or card and weights disagree.
     """
     path = find_model(path)
+    metadata = read_metadata(path)
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    if METHOD_KEY in metadata:
+        return read_method(path, metadata[METHOD_KEY], digest)
     card = load_card(path)
     model = build_model(card)
     expected = model.network.state_dict()
@@ -136,8 +177,6 @@ def load_model(path: PathLike) -> Model:
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
     model.network.load_state_dict(weights)
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
     return Model(model.network.eval(), card, digest)
 
 
@@ -153,7 +192,7 @@ def find_model(path: PathLike) -> Path:
     shipped = WEIGHTS / f"{path}.safetensors"
     if given.name == str(path) and shipped.exists():
         return shipped
-    names = ", ".join(["ndsi", "otsu", *shipped_models()])
+    names = ", ".join([*(name for name in METHODS if name != "rf"), *shipped_models()])
     raise ModelError(f"There is no model file {path}, and no model of that name ({names}).")
 
 

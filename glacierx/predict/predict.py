@@ -3,7 +3,7 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +17,20 @@ from rasterio.windows import Window
 from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.options import PredictOptions
 from glacierx.predict.card import Card
-from glacierx.predict.classic import METHODS, PixelMethod, fit_method
+from glacierx.predict.classic import PixelMethod, fit_method, parse_method
 from glacierx.predict.engine import Engine, choose_device
-from glacierx.predict.model import Model, find_model, load_card, load_model, shipped_models
+from glacierx.predict.model import (
+    Model,
+    check_file,
+    find_model,
+    load_card,
+    load_model,
+    shipped_models,
+)
 from glacierx.predict.normalise import fit_normaliser
-from glacierx.predict.tiling import Patch, Strip, Tiler
+from glacierx.predict.pixels import Rows, pixel_rows, read_strip
+from glacierx.predict.tiling import Patch, Tiler
 from glacierx.scene.geotiff import RowWriter, check_rasters
-from glacierx.scene.grid import row_bands
 from glacierx.scene.output import staged
 from glacierx.scene.prediction import (
     GLACIER,
@@ -40,7 +47,6 @@ Progress = Callable[[int, int, str], None]
 """Called with how much is done, of how much, and what."""
 
 LONG_RUN_S = 600
-PIXEL_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -64,34 +70,36 @@ def choose_model(name: PathLike | Model | PixelMethod, scene: Scene) -> Model | 
     """Choose what predicts a scene, and refuse the scene if it does not fit.
 
     Args:
-        name: ``auto``, a pixel method, the name of a model that ships, a model file, or a model.
+        name: ``auto``, a pixel method (``ratio``, ``sbtm:role=red``), the name of a model that
+            ships, a file of a model or of a fitted method, or a model.
         scene: The scene.
 
     Returns:
         A model or a pixel method that fits the scene. With ``auto`` that is a model that ships, or
         else a pixel method, which a warning names.
     """
-    if isinstance(name, PixelMethod):
-        return name
-    if isinstance(name, Model):
-        model = name
+    if isinstance(name, Model | PixelMethod):
+        chosen = name
     elif str(name) == "auto":
         shipped = _shipped_for(scene)
         if shipped is None:
             return _fall_back(scene)
-        model = load_model(shipped)
-    elif str(name) in METHODS:
-        method = fit_method(str(name), scene)
-        for note in method.notes:
-            warnings.warn(f"{method.name}: {note}.", GlacierxWarning, stacklevel=2)
-        return method
+        chosen = load_model(shipped)
+    elif parse_method(str(name)) is not None:
+        chosen = fit_method(str(name), scene)
     else:
         # The card is checked before the weights are read.
-        load_card(find_model(name)).check(scene)
-        model = load_model(name)
-    model.check(scene)
-    _warn_of_place(model.card, scene)
-    return model
+        check_file(find_model(name), scene)
+        chosen = load_model(name)
+    chosen.check(scene)
+    if isinstance(chosen, PixelMethod):
+        for note in chosen.notes:
+            warnings.warn(f"{chosen.name}: {note}.", GlacierxWarning, stacklevel=2)
+        _warn_of_place(chosen.name, chosen.training.get("footprints", ()), scene)
+    else:
+        _warn_of_gsd(chosen.card, scene)
+        _warn_of_place(chosen.name, chosen.card.training.get("footprints", ()), scene)
+    return chosen
 
 
 def _shipped_for(scene: Scene) -> str | None:
@@ -115,7 +123,7 @@ def _fall_back(scene: Scene) -> PixelMethod:
     return method
 
 
-def _warn_of_place(card: Card, scene: Scene) -> None:
+def _warn_of_gsd(card: Card, scene: Scene) -> None:
     low, high = card.gsd_m
     if not low <= scene.grid.gsd_m <= high:
         warnings.warn(
@@ -124,11 +132,16 @@ def _warn_of_place(card: Card, scene: Scene) -> None:
             GlacierxWarning,
             stacklevel=3,
         )
+
+
+def _warn_of_place(name: str, footprints: Sequence[Sequence[float]], scene: Scene) -> None:
+    if not footprints:
+        return
     west, south, east, north = scene.bounds_lonlat()
-    for box in card.training.get("footprints", ()):
+    for box in footprints:
         if west < box[2] and box[0] < east and south < box[3] and box[1] < north:
             warnings.warn(
-                f"{card.name} was trained on ground that {scene.name} shows: scores here are no "
+                f"{name} was trained on ground that {scene.name} shows: scores here are no "
                 "test of it.",
                 GlacierxWarning,
                 stacklevel=3,
@@ -210,9 +223,18 @@ def make_record(
 
 
 def _effective(options: PredictOptions, model: Model | PixelMethod) -> dict[str, Any]:
-    """Return the options that change the result, with the card's where none were given."""
+    """Return the options that change the result, with the card's where none were given.
+
+    Raises:
+        OptionError: An option is given that the model does not take.
+    """
     if not isinstance(model, Model):
-        return {}
+        return {"median": options.median}
+    if options.median:
+        raise OptionError(
+            f"--median is for pixel methods, and {model.name} is a network, which sees the "
+            "neighbours itself. Leave it out."
+        )
     return {
         "tta": options.tta or model.card.tta,
         "patch_px": options.patch_px or model.card.patch_px,
@@ -245,7 +267,7 @@ def write_prediction(
     rows = (
         _network_rows(scene, model, options, device=device, progress=progress)
         if isinstance(model, Model)
-        else _pixel_rows(scene, model, progress)
+        else pixel_rows(scene, model, median=options.median, progress=progress)
     )
     with ExitStack() as stack:
         probability = stack.enter_context(
@@ -257,28 +279,6 @@ def write_prediction(
         writer = PredictionWriter(probability, mask, threshold, classes.index(GLACIER))
         for values, wanted in rows:
             writer.write(values, wanted)
-
-
-Rows = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
-
-
-def _strip(scene: Scene, roles: tuple[str, ...], first: int, last: int) -> Strip:
-    window = Window(0, first, scene.grid.columns, last - first)
-    inside = scene.inside(window)
-    if not inside.any():
-        nothing = np.zeros((len(roles), *inside.shape), np.float32)
-        return Strip(nothing, inside, inside)
-    raster = scene.read(window, roles)
-    return Strip(raster.values, raster.valid, raster.valid & inside)
-
-
-def _pixel_rows(scene: Scene, method: PixelMethod, progress: Progress | None) -> Rows:
-    rows, _ = scene.grid.shape
-    for first, last in row_bands(rows, PIXEL_ROWS):
-        strip = _strip(scene, method.roles, first, last)
-        yield method.apply(strip.values)[None].astype(np.float32), strip.wanted
-        if progress:
-            progress(last, rows, "rows")
 
 
 def _network_rows(
@@ -325,7 +325,7 @@ def _network_rows(
 
     done = 0
     for values, wanted, patches in tiler.run(
-        lambda first, last: _strip(scene, roles, first, last), run, context
+        lambda first, last: read_strip(scene, roles, first, last), run, context
     ):
         yield values, wanted
         done += patches

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from factories import disc, utm_grid, write_tif
+from factories import ROCK_RATIOS, disc, noisy, utm_grid, write_tif
 
-from glacierx.errors import MissingBandError, SceneError
-from glacierx.predict.classic import fit_method, one_class
+from glacierx.errors import MissingBandError, OptionError, SceneError
+from glacierx.predict.classic import fit_method, parse_method
 from glacierx.scene.scene import open_scene
 
 MASK = disc((200, 200), (100, 100), 60)
@@ -112,17 +112,6 @@ def test_otsu_leaves_plants_out(tmp_path):
     assert np.array_equal(found, MASK & (np.arange(200)[:, None] >= 30))
 
 
-def noisy(green, ratios, random):
-    """Bands that go with green, each with noise of 3 %."""
-    return {
-        role: (green * ratio * random.normal(1, 0.03, green.shape)).astype(np.float32)
-        for role, ratio in ratios.items()
-    }
-
-
-ROCK_RATIOS = {"green": 1.0, "red": 1.15, "nir": 1.35}
-
-
 @pytest.mark.parametrize(
     "draw",
     [
@@ -148,23 +137,6 @@ def test_ground_of_one_kind_is_not_parted(tmp_path, draw, swir):
     assert any(note.startswith("no ice found") for note in method.notes)
 
 
-def test_lit_rock_beside_shadow_is_no_ice():
-    # Shadow gets skylight, which is blue; lit rock reddens. Two clear humps, and no ice.
-    random = np.random.default_rng(0)
-    lit = noisy(random.normal(0.18, 0.02, 30_000), ROCK_RATIOS, random)
-    dark = noisy(random.normal(0.03, 0.005, 20_000), {"green": 1, "red": 0.8, "nir": 0.5}, random)
-    values = {role: np.concatenate([lit[role], dark[role]]) for role in lit}
-    assert "in light, not in kind" in one_class(values, 0.1)
-
-
-def test_a_little_ice_is_enough():
-    random = np.random.default_rng(0)
-    rock = noisy(random.normal(0.15, 0.03, 49_000), ROCK_RATIOS, random)
-    ice = noisy(random.normal(0.6, 0.08, 1000), {"green": 1, "red": 0.95, "nir": 0.8}, random)
-    values = {role: np.concatenate([rock[role], ice[role]]) for role in rock}
-    assert one_class(values, 0.37) == ""
-
-
 def test_otsu_without_anything_to_look_at(tmp_path):
     path = write_tif(
         tmp_path / "s.tif", np.full((1, 50, 50), np.nan, "float32"), utm_grid((50, 50)),
@@ -182,3 +154,138 @@ def test_methods_describe_themselves(make_scene):
     record = method.describe()
     assert record["kind"] == "pixel method"
     assert record["thresholds"]["ndsi"] == 0.4
+
+
+def surfaces(tmp_path, **bands):
+    """A row of pixels, one for each surface."""
+    values = np.array(list(bands.values()), "float32")[:, None]
+    grid = utm_grid(values.shape[1:])
+    return write_tif(tmp_path / "s.tif", values, grid, descriptions=tuple(bands))
+
+
+def test_a_ratio_finds_ice_from_two_on(tmp_path):
+    # Ratios 1.9, 2.0, 11; and of SWIR below a ten-thousandth, taken for one: 0.0005 / 0.0001.
+    path = surfaces(tmp_path, red=[0.38, 0.5, 0.55, 0.0005, 0.00005],
+                    swir1=[0.2, 0.25, 0.05, 0.0, -0.001])  # fmt: skip
+    method, found = apply(path, "ratio", scale=1.0)
+    assert method.thresholds == {"ratio": 2.0}
+    assert found[0].tolist() == [0, 1, 1, 1, 0]
+
+
+def test_a_ratio_of_stored_numbers_divides_by_one_at_least(tmp_path):
+    path = surfaces(tmp_path, red=[5.0, 3.0, 300.0], swir1=[0.0, 0.5, 100.0])
+    _, found = apply(path, "ratio:above=3.5")
+    assert found[0].tolist() == [1, 0, 0]
+    with pytest.raises(SceneError, match=r"does not cancel in a ratio.*ratio:above=NUMBER"):
+        apply(path, "ratio")
+
+
+@pytest.mark.parametrize("name", ["ratio:above=2", "ndsi:above=0.4"])
+def test_blue_leaves_shadow_out(tmp_path, name):
+    # Ice, and rock in shadow: as little SWIR, but hardly any blue either.
+    path = surfaces(tmp_path, blue=[0.5, 0.07], green=[0.5, 0.12], red=[0.5, 0.12],
+                    nir=[0.4, 0.12], swir1=[0.03, 0.03])  # fmt: skip
+    _, without = apply(path, name, scale=1.0)
+    method, found = apply(path, f"{name},blue=0.08", scale=1.0)
+    assert without[0].tolist() == [1, 1]
+    assert found[0].tolist() == [1, 0]
+    assert method.describe()["thresholds"]["blue"] == 0.08
+
+
+def test_a_threshold_of_ones_own_works_without_units(make_scene):
+    method, found = apply(make_scene(MASK, scales=None), "ndsi:above=0.45")
+    assert np.array_equal(found, MASK)
+    assert method.thresholds == {"ndsi": 0.45}
+    assert method.units == "stored numbers"
+
+
+@pytest.mark.parametrize("scales", [None, (1e-4,) * 5])
+@pytest.mark.parametrize("name", ["sbtm", "sbtm:role=red", "gmm", "gmm:role=green", "gmm:role=nir"])
+def test_methods_that_adapt_find_ice_in_any_units(make_scene, tmp_path, name, scales):
+    random = np.random.default_rng(0)
+    with open_scene(make_scene(MASK)) as scene:
+        clean = scene.read(scene.grid.window).values
+    noisy_values = clean * random.normal(1, 0.05, clean.shape)
+    stored = np.rint(noisy_values.clip(0.001) / 1e-4).astype("uint16")
+    roles = ("blue", "green", "red", "nir", "swir1")
+    path = write_tif(tmp_path / "n.tif", stored, utm_grid(MASK.shape), descriptions=roles,
+                     scales=scales)  # fmt: skip
+    method, found = apply(path, name)
+    assert np.mean(found != MASK) < 0.001
+    assert method.units == ("reflectance" if scales else "stored numbers")
+
+
+def test_a_mixture_says_where_there_is_no_ice(tmp_path):
+    random = np.random.default_rng(0)
+    green = random.normal(0.15, 0.03, (1, 200, 200)).astype("float32")
+    path = write_tif(tmp_path / "s.tif", green, utm_grid((200, 200)), descriptions=("green",))
+    method, found = apply(path, "gmm")
+    assert not found.any()
+    assert method.notes[0].startswith("no ice found: the two classes are")
+
+
+def test_dark_pixels_below_zero_do_not_spoil_a_mixture(tmp_path):
+    # Reflectance below zero makes an NDSI of anything; a hundredth of the pixels is like that.
+    random = np.random.default_rng(0)
+    green = np.where(MASK, 0.6, 0.15) * random.normal(1, 0.03, MASK.shape)
+    swir = np.where(MASK, 0.05, 0.2) * random.normal(1, 0.03, MASK.shape)
+    odd = random.random(MASK.shape) < 0.01
+    green, swir = np.where(odd, 0.011, green), np.where(odd, -0.01, swir)
+    path = write_tif(tmp_path / "s.tif", np.stack([green, swir]).astype("float32"),
+                     utm_grid(MASK.shape), descriptions=("green", "swir1"))  # fmt: skip
+    method, found = apply(path, "gmm", scale=1.0)
+    assert np.array_equal(found[~odd], MASK[~odd])
+    assert -0.2 < method.thresholds["ndsi"] < 0.85
+
+
+def test_a_single_band_must_be_there(make_scene):
+    path = make_scene(MASK, roles=("green", "red"))
+    with pytest.raises(MissingBandError, match=r"no 'nir' band.*sbtm without role="):
+        apply(path, "sbtm")
+    _, found = apply(path, "sbtm:role=red")
+    assert np.array_equal(found, MASK)
+
+
+def test_a_single_band_of_one_number_holds_nothing(make_scene):
+    method, found = apply(make_scene(np.zeros((40, 40), bool)), "sbtm")
+    assert not found.any()
+    assert "too few different pixels" in method.notes[0]
+
+
+def test_bands_in_different_units_are_refused(tmp_path):
+    path = surfaces(tmp_path, green=[0.5, 0.1], swir1=[0.1, 0.2])
+    import rasterio
+
+    with rasterio.open(path, "r+") as file:
+        file.units = ("reflectance", "radiance")
+    with pytest.raises(SceneError, match="in reflectance in green but not in swir1"):
+        apply(path, "ndsi:above=0.3")
+
+
+def test_names_with_parameters_are_read():
+    assert parse_method("sbtm:role=red,above=0.3") == ("sbtm", {"role": "red", "above": 0.3})
+    assert parse_method("otsu") == ("otsu", {})
+    assert parse_method("ratio.safetensors") is None
+    assert parse_method("C:/models/ratio") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ratio:role=red", r"ratio takes above=, blue=, each once, not 'role=red'"),
+        ("otsu:above=3", "otsu takes nothing, not 'above=3'"),
+        ("ratio:above", "not 'above'"),
+        ("ratio:", "not ''"),
+        ("ratio:above=2,above=3", "each once"),
+        ("ratio:above=much", "above is 'much'. It takes a number"),
+        ("ratio:above=nan", "It takes a number"),
+        ("ratio:above=inf", "It takes a number"),
+        ("sbtm:role=ndsi", "role is 'ndsi'. It takes one of: coastal"),
+        ("gmm:role=tir1", "role is 'tir1'"),
+        ("rf", "fitted to outlines first: glacierx fit rf"),
+        ("magic", "no pixel method. There are ndsi, otsu"),
+    ],
+)
+def test_parameters_that_are_wrong_say_what_is_right(make_scene, text, message):
+    with open_scene(make_scene(MASK)) as scene, pytest.raises(OptionError, match=message):
+        fit_method(text, scene)

@@ -1,0 +1,98 @@
+"""A pixel method over a scene, strip by strip, and the 3 x 3 median of what it decides."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from glacierx.predict.classic import PixelMethod
+from glacierx.predict.tiling import Strip
+from glacierx.scene.grid import row_bands
+from glacierx.scene.scene import Scene
+
+PIXEL_ROWS = 512
+MEDIAN_ROWS = 64
+
+Rows = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+
+def read_strip(scene: Scene, roles: tuple[str, ...], first: int, last: int) -> Strip:
+    """Read full rows of a scene; nothing where none of them is in its region."""
+    window = Window(0, first, scene.grid.columns, last - first)
+    inside = scene.inside(window)
+    if not inside.any():
+        nothing = np.zeros((len(roles), *inside.shape), np.float32)
+        return Strip(nothing, np.zeros_like(inside), inside)
+    raster = scene.read(window, roles)
+    return Strip(raster.values, raster.valid, raster.valid & inside)
+
+
+def pixel_rows(
+    scene: Scene,
+    method: PixelMethod,
+    *,
+    median: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Rows:
+    """Decide a scene from top to bottom.
+
+    Args:
+        scene: The scene.
+        method: What decides.
+        median: Take the 3 x 3 median; see `median_of_neighbours`.
+        progress: Called as work goes on.
+
+    Yields:
+        Probabilities (1, rows, columns) and where they are wanted.
+    """
+    rows, _ = scene.grid.shape
+    for first, last in row_bands(rows, PIXEL_ROWS):
+        # A row more on either side, so that the strips leave no trace in the median.
+        above, below = (int(first > 0), int(last < rows)) if median else (0, 0)
+        strip = read_strip(scene, method.roles, first - above, last + below)
+        own = slice(above, above + last - first)
+        found = np.zeros(strip.wanted.shape, np.float32)
+        if strip.wanted[own].any():
+            # Only valid pixels are decided; without a median only those that are wanted.
+            there = strip.valid if median else strip.wanted
+            found[there] = method.apply(strip.values[:, there])
+            if median:
+                found = median_of_neighbours(found, strip.valid)
+        yield found[None, own], strip.wanted[own]
+        if progress:
+            progress(last, rows, "rows")
+
+
+def median_of_neighbours(
+    values: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the median of the valid pixels among each pixel and its eight neighbours.
+
+    Of an even number of them it is the pixel's own value, held between the two in the middle. So
+    the majority decides, the pixel itself where there is none, and it is the same whether a
+    threshold comes before or after.
+
+    Args:
+        values: Pixels (rows, columns).
+        valid: Which of them count.
+    """
+    out = values.copy()
+    padded = np.pad(np.where(valid, values, np.float32(np.inf)), 1, constant_values=np.inf)
+    voters = np.pad(valid, 1)
+    rows, columns = values.shape
+    for first, last in row_bands(rows, MEDIAN_ROWS):
+        shifts = [
+            (slice(first + row, last + row), slice(column, column + columns))
+            for row in range(3)
+            for column in range(3)
+        ]
+        ranked = np.sort(np.stack([padded[shift] for shift in shifts]), axis=0)
+        count = np.sum([voters[shift] for shift in shifts], axis=0)
+        low, high = (
+            np.take_along_axis(ranked, np.maximum(at, 0)[None], axis=0)[0]
+            for at in ((count - 1) // 2, count // 2)
+        )
+        part = slice(first, last)
+        out[part] = np.where(valid[part], np.clip(values[part], low, high), values[part])
+    return out
