@@ -3,7 +3,8 @@
     python benchmarks/classic.py [FOLDER] [DATA SET ...]
 
 FOLDER holds the data sets named in DATA_SETS, each with the folders train and validation; without
-it ../shared/data/scenes is looked for. Scores are pooled over the pixels of all scenes of a folder.
+it ../shared/data/scenes is looked for. Scores are those of glacierx evaluate, pooled over all
+scenes of a folder; intervals resample scenes.
 """
 
 import sys
@@ -15,18 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from numpy.typing import NDArray
 
 from glacierx.errors import GlacierxError, GlacierxWarning
+from glacierx.evaluate.evaluate import evaluate_pairs
+from glacierx.evaluate.pairs import Pair as GlacierPair
+from glacierx.evaluate.scores import Scores
 from glacierx.options import PredictOptions
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.fit import fit
 from glacierx.predict.predict import predict
+from glacierx.scene.geotiff import write_raster
+from glacierx.scene.icewindow import MaskChoice
+from glacierx.scene.raster import Raster, read_raster
 from glacierx.scene.scene import open_scene
 
 DEFAULT = Path(__file__).parents[1].parent / "shared" / "data" / "scenes"
-UNKNOWN = 255
 
 
 @dataclass(frozen=True)
@@ -113,48 +117,43 @@ def pairs_of(data: DataSet, root: Path, folder: str) -> list[Pair]:
     return found
 
 
-def score(mask: Path, truth: Path, positive: str = "1") -> NDArray[np.int64]:
-    """Count pixels known in both: true and false positives, false and true negatives."""
-    with rasterio.open(mask) as file:
-        found = file.read(1)
-    with rasterio.open(truth) as file:
-        there = file.read(1)
-    known = (found != UNKNOWN) & (there != UNKNOWN)
-    ice = np.isin(there[known], [int(number) for number in positive.split(",")])
-    glacier = found[known] == 1
-    counts = [ice & glacier, ~ice & glacier, ice & ~glacier, ~ice & ~glacier]
-    return np.array([np.count_nonzero(part) for part in counts], np.int64)
+def row_of(scores: Scores) -> str:
+    """Write IoU with its 95 % interval over scenes, F1, precision, recall, kappa, ASD, bias."""
+    ends = scores.intervals.get("iou")
+    between = f"{ends[0]:.2f}-{ends[1]:.2f}" if ends else "-"
+    share = " ".join(f"{scores[name]:5.3f}" for name in ("f1", "precision", "recall", "kappa"))
+    bias = scores["area_bias_percent"]
+    return f"{scores['iou']:5.3f} {between:9} {share} {scores['asd_m']:6.0f} {bias:+7.0f}"
 
 
-def row_of(counts: NDArray[np.int64]) -> str:
-    """Write IoU, F1, precision, recall and kappa."""
-    tp, fp, fn, tn = (float(value) for value in counts)
-    total = tp + fp + fn + tn
-    agree = (tp + tn) / total
-    chance = ((tp + fn) * (tp + fp) + (fp + tn) * (fn + tn)) / total**2
-    kappa = (agree - chance) / (1 - chance) if chance < 1 else float("nan")
-    values = (
-        tp / max(tp + fp + fn, 1),
-        2 * tp / max(2 * tp + fp + fn, 1),
-        tp / max(tp + fp, 1),
-        tp / max(tp + fn, 1),
-        kappa,
-    )
-    return " ".join(f"{value:5.3f}" for value in values)
+def score(masks: list[Path], pairs: list[Pair], positive: str) -> str:
+    """Score masks against their references, all scenes together."""
+    wanted = MaskChoice(positive=positive)
+    chosen = [
+        GlacierPair(mask, pair.truth, truth_choice=wanted)
+        for mask, pair in zip(masks, pairs, strict=True)
+    ]
+    return row_of(evaluate_pairs(chosen)[1])
 
 
 def run(
-    method: str | PixelMethod, pair: Pair, data: DataSet, median: bool, folder: Path
-) -> tuple[NDArray[np.int64], dict[str, float]]:
-    """Predict a scene and count; return the thresholds too."""
-    mask = folder / "mask.tif"
+    method: str | PixelMethod, pair: Pair, data: DataSet, median: bool, mask: Path
+) -> dict[str, float]:
+    """Predict a scene into a mask; return the thresholds."""
     options = PredictOptions(median=median)
     with (
         open_scene(pair.scene, **data.reading) as scene,
         predict(scene, method, options, mask=mask, overwrite=True) as prediction,
     ):
-        limits = prediction.record["model"]["thresholds"]
-    return score(mask, pair.truth, data.positive), limits
+        limits: dict[str, float] = prediction.record["model"]["thresholds"]
+    return limits
+
+
+def call_all_glacier(pair: Pair, mask: Path) -> None:
+    """Write a mask of glacier everywhere."""
+    grid = read_raster(pair.truth).grid
+    ones = np.ones((1, *grid.shape), np.uint8)
+    write_raster(mask, Raster(ones, ones[0] > 0, grid), overwrite=True)
 
 
 def fitted(method: str, data: DataSet, pairs: list[Pair]) -> PixelMethod:
@@ -169,8 +168,8 @@ def show(data: DataSet, root: Path) -> None:
     """Print the table of a data set."""
     print(f"\n{data.name}: {data.note}")
     folders = {name: pairs_of(data, root, where) for name, where in data.folders}
-    columns = "IoU   F1    prec  rec   kappa"
-    print(f"{'method':26} " + "  ".join(f"{f'{name}: {columns}':40}" for name in folders))
+    columns = "IoU   95 %      F1    prec  rec   kappa  ASD m  bias %"
+    print(f"{'method':26} " + "  ".join(f"{f'{name}: {columns}':64}" for name in folders))
     methods: list[tuple[str, str | PixelMethod]] = [(name, name) for name in data.methods]
     for name in data.fitted:
         try:
@@ -180,24 +179,34 @@ def show(data: DataSet, root: Path) -> None:
         else:
             methods.append((f"{name} fitted", best))
     with tempfile.TemporaryDirectory() as temporary:
+        masks = {
+            name: [Path(temporary) / f"{name}_{at}.tif" for at in range(len(pairs))]
+            for name, pairs in folders.items()
+        }
+
+        def line_of(label: str, limits: str = "") -> None:
+            line = [
+                f"{score(masks[name], pairs, data.positive):64}" for name, pairs in folders.items()
+            ]
+            print(f"{label:26} {'  '.join(line)}  {limits}".rstrip(), flush=True)
+
         for name, method in methods:
             for median in (False, True):
-                line, used = [], []
-                for pairs in folders.values():
-                    found = [run(method, pair, data, median, Path(temporary)) for pair in pairs]
-                    counts = np.sum([count for count, _ in found], axis=0)
-                    used += [limits for _, limits in found]
-                    line.append(f"{row_of(counts):40}")
-                label = f"{name}{' + median' if median else ''}"
+                used = [
+                    run(method, pair, data, median, mask)
+                    for folder, pairs in folders.items()
+                    for pair, mask in zip(pairs, masks[folder], strict=True)
+                ]
                 limits = " ".join(
-                    f"{key}>={low:.3g}" + (f"..{high:.3g}" if high > low else "")
+                    f"{key}{'<' if key == 'ndvi' else '>='}{low:.3g}"
+                    + (f"..{high:.3g}" if high > low else "")
                     for key, (low, high) in _ranges(used).items()
                 )
-                print(f"{label:26} {'  '.join(line)}  {'' if median else limits}", flush=True)
-    for name, pairs in folders.items():
-        counts = np.sum([score(pair.truth, pair.truth, data.positive) for pair in pairs], axis=0)
-        share = (counts[0] + counts[2]) / counts.sum()
-        print(f"all of {name} called glacier: IoU {share:.3f}")
+                line_of(f"{name}{' + median' if median else ''}", "" if median else limits)
+        for folder, pairs in folders.items():
+            for pair, mask in zip(pairs, masks[folder], strict=True):
+                call_all_glacier(pair, mask)
+        line_of("all called glacier")
 
 
 def _ranges(used: list[dict[str, float]]) -> dict[str, tuple[float, float]]:

@@ -186,7 +186,7 @@ def test_the_record_holds_what_was_used_and_nothing_without_effect(make_scene, m
     one, two = (run(path, options).record for options in batches)
     assert one == two
     assert set(one["options"]) == {"predict", "outline"}
-    assert one["options"]["predict"] == {}
+    assert one["options"]["predict"] == {"median": False}
     assert one["options"]["outline"]["threshold"] == 0.5
     grid = utm_grid((80, 80))
     divided = run(path, dem=make_dem(cone(grid, (600_400, 5_199_600)), grid)).record
