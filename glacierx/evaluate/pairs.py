@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.errors import GlacierxWarning, GridError, OutlineError, SceneError
+from glacierx.errors import GlacierxWarning, GridError, OptionError, OutlineError, SceneError
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
 from glacierx.scene.icemask import OutlineMask, open_ice_mask
@@ -146,8 +146,15 @@ def _shared_choice(pair: Pair) -> tuple[MaskChoice, MaskChoice]:
 
 
 def _check_use(choice: MaskChoice, masks: tuple[IceMask, IceMask]) -> None:
-    """Refuse a layer or band that neither file has."""
+    """Refuse what would have no effect: a layer or band that neither file has, a threshold."""
     names = " and ".join(mask.name for mask in masks)
+    if choice.threshold is not None and isinstance(masks[0], OutlineMask):
+        raise OptionError(
+            f"--threshold is for a raster of probabilities, and {masks[0].name} holds outlines. "
+            "Leave it out."
+        )
+    if choice.positive is not None and all(isinstance(mask, OutlineMask) for mask in masks):
+        raise OptionError(f"--positive is for rasters, and {names} hold outlines. Leave it out.")
     layers = [mask.layer.name for mask in masks if isinstance(mask, OutlineMask)]
     if choice.layer is not None and choice.layer not in layers:
         found = ", ".join(layers) or "no layer at all"

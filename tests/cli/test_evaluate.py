@@ -193,6 +193,8 @@ def test_bad_input_is_one_clear_line(make, pair, tmp_path):
         ((shares, true), 4, "--threshold"),
         ((found, true, "--threshold", "0.5"), 2, "whole numbers"),
         ((found, true, "--threshold", "5"), 2, "0<=x<=1"),
+        ((one, true, "--threshold", "0.5"), 2, "holds outlines"),
+        ((one, one, "--like", true, "--positive", "2"), 2, "hold outlines"),
         ((other, one, "--like", true), 4, "No outline of other.gpkg lies within"),
         ((found, tmp_path / "none.tif"), 4, "does not exist"),
         ((found,), 2, "Give PREDICTION and TRUTH"),
