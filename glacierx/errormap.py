@@ -54,6 +54,19 @@ class _Shares:
     km2: tuple[float, float, float]
 
 
+def check_figure(path: PathLike, image: PathLike | None) -> None:
+    """Refuse a picture that could not be drawn, before any work is done.
+
+    Raises:
+        OutputError: Its name is not that of a PNG.
+        SceneError: The image below cannot be read.
+    """
+    check_suffix(path, (".png",), "pictures")
+    if image is not None:
+        with open_dataset(image, "image") as dataset:
+            dataset_grid(dataset, "image")
+
+
 def draw_errors(
     pair: Pair,
     path: PathLike,
@@ -72,7 +85,7 @@ def draw_errors(
     Raises:
         OutputError: The picture cannot be written.
     """
-    check_suffix(path, (".png",), "pictures")
+    check_figure(path, pair.image)
     with ExitStack() as stack:
         opened = open_cached(pair, stack, align=align)
         step = max(1, math.ceil(max(opened.grid.shape) / LONGEST_PX))
@@ -88,6 +101,9 @@ def draw_errors(
         away = np.array(NODATA_COLOR, np.float32)[:, None, None]
         picture = picture * (1 - shares.unknown) + away * shares.unknown
         titles = opened.found.name, opened.truth.name
+    # The top of a picture is north, and its right east, whatever the order of the rows.
+    down, right = (1 if grid.transform.e <= 0 else -1), (1 if grid.transform.a >= 0 else -1)
+    picture = picture[:, ::down, ::right]
     larger = max(1, SHORTEST_PX // max(shape))
     pixels = np.rint(picture).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
     pixels = pixels.repeat(larger, axis=0).repeat(larger, axis=1)

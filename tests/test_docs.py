@@ -192,6 +192,22 @@ def test_the_benchmark_runs_on_a_made_case(tmp_path):
     assert "There are no cases" in nothing.stderr
 
 
+def test_the_benchmark_of_scores_runs_on_small_masks():
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "metrics.py",
+         "--size", "600", "--large", "700", "--rounds", "1"],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert lines[0] == "600 x 600 pixels"
+    ours, theirs = (line.split("added")[1] for line in lines[1:3])
+    assert ours == theirs
+    ours, theirs = (float(line.split("added")[1]) for line in lines[4:6])
+    assert ours == pytest.approx(theirs, abs=1e-9)
+    assert "700 x 700 pixels" in lines[7]
+    assert "'iou': 0." in lines[8]
+
+
 def test_the_benchmark_of_pixel_methods_runs_on_made_scenes(tmp_path):
     import numpy as np
     from factories import ICE, ROCK, disc, utm_grid, write_tif

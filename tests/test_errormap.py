@@ -97,3 +97,25 @@ def test_a_picture_is_a_png_and_never_replaces_another(pair, tmp_path):
     path = draw_errors(pair, tmp_path / "e.png")
     with pytest.raises(OutputError, match="--overwrite"):
         draw_errors(pair, path)
+
+
+def test_north_is_up_whatever_the_order_of_the_rows(pair, tmp_path):
+    from affine import Affine
+
+    from glacierx.scene.grid import Grid
+
+    upside = utm_grid(SHAPE)
+    t = upside.transform
+    grid = Grid(upside.crs, Affine(t.a, 0, t.c, 0, -t.e, t.f + t.e * SHAPE[0]), SHAPE)
+    true = np.where(np.indices(SHAPE)[0] > 350, 255, TRUE).astype("uint8")[::-1]
+    turned = Pair(
+        write_tif(tmp_path / "f.tif", FOUND[::-1][None].astype("uint8"), grid),
+        write_tif(tmp_path / "t.tif", true[None], grid, nodata=255),
+    )
+    a = np.asarray(Image.open(draw_errors(turned, tmp_path / "up.png")))
+    north_up = Pair(
+        write_tif(tmp_path / "g.tif", FOUND[None].astype("uint8"), upside),
+        write_tif(tmp_path / "u.tif", true[::-1][None], upside, nodata=255),
+    )
+    b = np.asarray(Image.open(draw_errors(north_up, tmp_path / "down.png")))
+    assert np.array_equal(a[: SHAPE[0]], b[: SHAPE[0]])

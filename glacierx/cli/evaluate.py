@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from glacierx.cli._options import Command, options_for, progress, say
+from glacierx.cli._results import check_results, json_option, show_results
 from glacierx.cli._scene import file_option, overwrite_option
 from glacierx.options import EvaluateOptions
 
@@ -36,8 +37,8 @@ from glacierx.options import EvaluateOptions
     help="Score on this raster's grid, where it has data; needed for two vector files.",
 )
 @click.option("--align", is_flag=True, help="Warp a raster of another grid (nearest neighbour).")
-@file_option("--json", "Write scores as JSON; - for standard output.")
-@file_option("--csv", "Write a table of glaciers as CSV.")
+@json_option
+@file_option("--csv", "Write a table of glaciers as CSV; - for standard output.")
 @file_option("--figure", "Draw agreement, missed and false ice (PNG).")
 @click.option(
     "--image", metavar="RASTER", help="Draw the figure over this raster [default: that of --like]."
@@ -81,49 +82,40 @@ def command(
         glacierx evaluate pred.tif truth.tif
         glacierx evaluate outlines.gpkg inventory.gpkg --like scene.tif --json scores.json
     """
+    from glacierx.errormap import check_figure, draw_errors
     from glacierx.errors import OptionError
     from glacierx.evaluate.checks import check_scores, parse_limits
-    from glacierx.evaluate.evaluate import evaluate_one, evaluate_pairs
+    from glacierx.evaluate.evaluate import GLACIER_COLUMNS, evaluate_one, evaluate_pairs
     from glacierx.evaluate.pairs import Pair, read_pairs
-    from glacierx.evaluate.table import (
-        json_text,
-        pairs_record,
-        pairs_text,
-        scores_text,
-        write_csv,
-        write_json,
-    )
+    from glacierx.evaluate.table import pairs_record, pairs_text, scores_text
     from glacierx.scene.icewindow import MaskChoice
-    from glacierx.scene.output import check_outputs
 
     limits = [*parse_limits(fail_under, options), *parse_limits(fail_over, options, over=True)]
     if (pairs is None) == (prediction is None or truth is None) or (pairs and prediction):
         raise OptionError("Give PREDICTION and TRUTH, or --pairs FILE.")
     if pairs and figure:
         raise OptionError("--figure draws one pair, and --pairs gives several. Leave one out.")
-    to_stdout = str(json) == "-"
-    files = [None if to_stdout else json, csv, figure]
-    check_outputs(files, overwrite=overwrite, inputs=[prediction, truth, pairs, like, image])
+    if image and not figure:
+        raise OptionError("--image lies below the figure: give it with --figure FILE.")
     choice = MaskChoice(chosen["layer"], chosen["band"], chosen["positive"], chosen["threshold"])
     truth_choice = MaskChoice(chosen["truth_layer"], chosen["truth_band"], chosen["truth_positive"])
+    wanted = Pair(str(prediction), str(truth), like, image or like, choice, truth_choice)
+    several = read_pairs(pairs, wanted) if pairs else [wanted]
+    read = [path for pair in several for path in pair.paths]
+    check_results(json, csv, [figure], overwrite, [*read, pairs])
+    if figure:
+        check_figure(figure, wanted.image)
+    columns: tuple[str, ...] = GLACIER_COLUMNS
     if pairs:
-        rows, scores = evaluate_pairs(
-            read_pairs(pairs, choice, truth_choice), options, align=align, progress=progress()
-        )
+        rows, scores = evaluate_pairs(several, options, align=align, progress=progress())
         text, record = pairs_text(rows, scores), pairs_record(rows, scores)
+        columns = ("prediction", "truth", *columns)
     else:
-        pair = Pair(str(prediction), str(truth), like, image or like, choice, truth_choice)
-        scores = evaluate_one(pair, options, align=align, progress=progress())
+        scores = evaluate_one(wanted, options, align=align, progress=progress())
         text, record = scores_text(scores), scores.as_record()
-        if figure:
-            from glacierx.errormap import draw_errors
-
-            draw_errors(pair, figure, align=align, overwrite=overwrite)
-    if json and not to_stdout:
-        write_json(json, record, overwrite=overwrite)
-    if csv:
-        write_csv(csv, scores.glaciers, overwrite=overwrite)
-    click.echo(json_text(record) if to_stdout else text)
-    for path in filter(None, files):
-        say(f"Written: {path}")
+    table = columns, scores.glaciers
+    show_results(text, record, table, (json, csv), overwrite=overwrite)
+    if figure:
+        draw_errors(wanted, figure, align=align, overwrite=overwrite)
+        say(f"Written: {figure}")
     check_scores(scores, limits)

@@ -11,7 +11,8 @@ from glacierx.evaluate.units import Units
 SAMPLES = 2000
 SEED = 0
 FEWEST_UNITS = 2
-FEW_UNITS = 10
+FEW_UNITS, MOST_UNITS = 10, 100_000
+LEAST_DEFINED = 0.95
 AT_ONCE = 1 << 22
 
 Floats = NDArray[np.float64]
@@ -46,14 +47,20 @@ def scores_of_sums(sums: Mapping[str, Floats], mean_of_means: bool = False) -> d
         for name in sums:
             if name.endswith("/found_hit"):
                 key = name.removesuffix("/found_hit")
-                precision = sums[name] / sums["edges/found"]
-                recall = sums[f"{key}/true_hit"] / sums["edges/true"]
-                scores[key] = 2 * precision * recall / (precision + recall)
+                scores[key] = _boundary_f1(sums, key)
         if "glaciers" in sums:
             scores["area_50"] = sums["area_50"] / sums["true_m2"]
             scores["area_75"] = sums["area_75"] / sums["true_m2"]
             scores["pq"] = sums["iou_50"] / ((sums["glaciers"] + sums["glaciers_found"]) / 2)
     return scores
+
+
+def _boundary_f1(sums: Mapping[str, Floats], key: str) -> Floats:
+    """Return the boundary F1: 0 where one boundary is missing or none is near, NaN without any."""
+    precision = sums[f"{key}/found_hit"] / sums["edges/found"]
+    recall = sums[f"{key}/true_hit"] / sums["edges/true"]
+    f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
+    return np.where(sums["edges/found"] + sums["edges/true"] > 0, f1, np.nan)
 
 
 def _average(sums: Mapping[str, Floats], unit: str, mean_of_means: bool) -> Floats:
@@ -73,10 +80,12 @@ def intervals(units: Units, mean_of_means: bool = False) -> dict[str, tuple[floa
         mean_of_means: See `scores_of_sums`.
 
     Returns:
-        Low and high by name; nothing where there are fewer than two units.
+        Low and high by name; nothing where there are fewer than two units, or so many that it
+        would take minutes. Samples in which a score is not defined do not count for it; a score
+        that is not in more than one of twenty has no interval.
     """
     count = len(units)
-    if count < FEWEST_UNITS:
+    if not FEWEST_UNITS <= count <= MOST_UNITS:
         return {}
     generator = np.random.default_rng(SEED)
     table = np.column_stack([units.sums[name] for name in units.sums])
@@ -90,6 +99,6 @@ def intervals(units: Units, mean_of_means: bool = False) -> dict[str, tuple[floa
     return {
         name: (float(low), float(high))
         for name, values in scores_of_sums(sums, mean_of_means).items()
-        if np.isfinite(values).any()
+        if np.isfinite(values).mean() >= LEAST_DEFINED
         for low, high in [np.percentile(values[np.isfinite(values)], [2.5, 97.5])]
     }

@@ -41,24 +41,31 @@ def parse_limits(
         OptionError: A name is no score, has no number, or is better the other way.
     """
     flag = "--fail-over" if over else "--fail-under"
-    known = [*TITLES, *tolerances(options)]
+    known = [*TITLES, *(name for name in tolerances(options) if name not in TITLES)]
+    fitting = ", ".join(name for name in known if is_better_low(name) == over)
     limits = []
-    for item in ",".join(texts).replace(" ", "").split(",") if texts else ():
+    items = [item for item in ",".join(texts).replace(" ", "").split(",") if item]
+    for item in items:
         name, _, text = item.partition("=")
         try:
             bound = float(text)
         except ValueError:
             bound = math.nan
-        if name not in known or math.isnan(bound):
-            names = ", ".join(dict.fromkeys(known))
-            raise OptionError(f"{flag} {item!r} is not NAME=NUMBER. Scores are: {names}.")
+        if name not in known or not math.isfinite(bound):
+            raise OptionError(f"{flag} {item!r} is not NAME=NUMBER. It takes: {fitting}.")
         if is_better_low(name) != over:
             other = "--fail-under" if over else "--fail-over"
             raise OptionError(
                 f"{flag} {item!r}: {name} is better the {'higher' if over else 'lower'} it is. "
                 f"Use {other} {item}."
             )
+        if over and bound < 0:
+            raise OptionError(
+                f"{flag} {item!r} can never hold: it is the size that counts, without a sign."
+            )
         limits.append(Limit(name, bound, over))
+    if texts and not limits:
+        raise OptionError(f"{flag} names no score. Give NAME=NUMBER, of: {fitting}.")
     return limits
 
 

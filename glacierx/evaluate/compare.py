@@ -11,23 +11,32 @@ import shapely
 from numpy.typing import NDArray
 
 from glacierx.errors import GlacierxWarning, OutlineError
-from glacierx.evaluate.inventory import RELATIONS, Glaciers, Links, link, nearest_of, read_glaciers
+from glacierx.evaluate.inventory import (
+    RELATIONS,
+    Glaciers,
+    Links,
+    link,
+    lonlat_polygons,
+    nearest_of,
+    read_glaciers,
+)
+from glacierx.evaluate.lattice import Cells, Lattice
 from glacierx.evaluate.scores import plain
-from glacierx.evaluate.table import aligned
-from glacierx.outlines.elevation import LEAST_SHARE, Relief, read_relief
-from glacierx.outlines.outlines import as_geometries
-from glacierx.scene.geodesy import LONLAT, to_lonlat, transform_geometries
+from glacierx.evaluate.table import aligned, signed
+from glacierx.outlines.elevation import LEAST_SHARE
 from glacierx.scene.raster import PathLike, tell_apart
 from glacierx.scene.terrain import Dem
-from glacierx.scene.vector import has_layer, polygons_of, read_layer
+from glacierx.scene.vector import has_layer, read_layer
 
 SCHEMA = "glacierx-comparison/1"
 TOTAL = "total"
 ELSEWHERE = "no region"
 OUTSIDE_SHARE = 0.05
 
-PARTS = ("area", "ablation", "accumulation", "no elevation")
+NOT_DIVIDED = "not divided"
+PARTS = ("area", "ablation", "accumulation", NOT_DIVIDED)
 UNMATCHED = "unmatched "
+COLUMNS = ("region", "part", "first_km2", "second_km2", "difference_km2", "percent")
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int, str], None]
@@ -39,8 +48,9 @@ class Difference:
 
     Attributes:
         region: The region, or ``total``.
-        part: ``area``; ``ablation`` and ``accumulation``, below and above z50; ``no elevation``;
-            and the same of glaciers of the second inventory that match none of the first.
+        part: ``area``; ``ablation`` and ``accumulation``, below z50 and not below it;
+            ``not divided``, where heights or a z50 are not known; and the same of glaciers of the
+            second inventory that match none of the first.
         first_km2: Area in the first inventory; NaN where a part is of the second alone.
         second_km2: Area in the second.
     """
@@ -135,12 +145,9 @@ class Comparison:
 
 
 def _numbers(row: Difference) -> list[str]:
-    values = (row.first_km2, row.second_km2, row.difference_km2, row.percent)
-    forms = ("{:,.2f}", "{:,.2f}", "{:+,.2f}", "{:+.2f}")
-    return [
-        form.format(value) if np.isfinite(value) else "-"
-        for form, value in zip(forms, values, strict=True)
-    ]
+    areas = [f"{value:,.2f}" for value in (row.first_km2, row.second_km2)]
+    changes = [signed(value) for value in (row.difference_km2, row.percent)]
+    return ["-" if "nan" in text else text for text in (*areas, *changes)]
 
 
 def _padded(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -187,11 +194,11 @@ def compare(  # noqa: PLR0913 - one keyword for each flag of the command line
         412
     """
     within = None if aoi is None else _area(aoi)
+    names = tell_apart(first, second)
     layers = layer, second_layer or _shared(layer, second)
-    one, other = (
-        replace(read_glaciers(path, own, region=region, within=within), name=name)
-        for path, own, name in zip((first, second), layers, tell_apart(first, second), strict=True)
-    )
+    one = read_glaciers(first, layers[0], region=region, within=within)
+    other = read_glaciers(second, layers[1], region=region, within=within, around=one.longitude)
+    one, other = replace(one, name=names[0]), replace(other, name=names[1])
     links = link(one, other)
     if within is None:
         _warn_of_room(one, other)
@@ -220,7 +227,7 @@ def _area(path: PathLike) -> Any:
     shapes = layer.geometry[shapely.get_dimensions(layer.geometry) == 2]
     if not len(shapes):
         raise OutlineError(f"{path} holds no polygons, so it is no area of interest.")
-    return shapely.union_all(to_lonlat(polygons_of(shapes), layer.crs))
+    return shapely.union_all(lonlat_polygons(shapes, layer.crs))
 
 
 def _warn_of_room(one: Glaciers, other: Glaciers) -> None:
@@ -265,51 +272,43 @@ def _elevations(
     one: Glaciers, other: Glaciers, links: Links, dem: Dem, progress: Progress | None
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Divide glaciers at z50: areas of the parts of each, of both inventories."""
+    lattice = Lattice(dem, np.concatenate([one.geometry, other.geometry]))
     total = len(one) + len(other)
     z50 = np.full(len(one), np.nan)
     own = np.full((len(one), 2), np.nan)
-    for at, polygon in enumerate(one.geometry):
-        relief = read_relief(polygon, LONLAT, dem)
-        z50[at] = relief.median_m
-        own[at] = _split(relief, z50[at])
+    for at, outline in enumerate(one.geometry):
+        cells = lattice.cells(outline)
+        if cells.known.sum() >= LEAST_SHARE * cells.ice.sum():
+            z50[at] = np.median(cells.heights[cells.known].astype(np.float64))
+        own[at] = _split(cells, z50[at])
         if progress:
             progress(at + 1, total, "elevations")
     theirs = np.full((len(other), 2), np.nan)
     near = nearest_of(one, other.geometry) if len(one) and len(other) else np.zeros(0, np.int64)
-    for at, polygon in enumerate(other.geometry):
-        relief = read_relief(polygon, LONLAT, dem)
+    for at, outline in enumerate(other.geometry):
         linked = links.first[links.second == at]
         if not len(linked):
             linked = near[at : at + 1]
         if len(linked):
-            theirs[at] = _split(relief, _limits(relief, one, linked, z50))
+            cells = lattice.cells(outline)
+            limits = z50[linked]
+            theirs[at] = _split(
+                cells,
+                limits[0] if len(linked) == 1 else limits[cells.nearest(one.geometry[linked])],
+            )
         if progress:
             progress(len(one) + at + 1, total, "elevations")
     return _parts(one.areas, own), _parts(other.areas, theirs)
 
 
-def _split(relief: Relief, limit_m: Any) -> tuple[float, float]:
+def _split(cells: Cells, limit_m: Any) -> tuple[float, float]:
     """Return the shares of an outline below a limit and not below it; NaN where unknown."""
-    limit = np.broadcast_to(limit_m, relief.ice.shape)
-    known = relief.known & np.isfinite(limit)
-    if known.sum() < LEAST_SHARE * max(1, int(relief.ice.sum())):
+    limit = np.broadcast_to(limit_m, cells.ice.shape)
+    known = cells.known & np.isfinite(limit)
+    if known.sum() < LEAST_SHARE * max(1, int(cells.ice.sum())):
         return np.nan, np.nan
-    below = float((relief.heights[known] < limit[known]).mean())
+    below = float((cells.heights[known] < limit[known]).mean())
     return below, 1 - below
-
-
-def _limits(relief: Relief, one: Glaciers, linked: NDArray[np.int64], z50: Floats) -> Any:
-    """Return the z50 that holds for each cell: that of the nearest of the linked glaciers."""
-    if len(linked) == 1:
-        return z50[linked[0]]
-    rows, columns = np.nonzero(relief.ice)
-    x, y = relief.grid.to_map(rows + 0.5, columns + 0.5)
-    moved = transform_geometries(one.geometry[linked], LONLAT, relief.grid.crs)
-    cells = as_geometries(shapely.points(np.column_stack([x, y])))
-    away = shapely.distance(cells[:, None], moved[None])
-    limits = np.full(relief.ice.shape, np.nan)
-    limits[rows, columns] = z50[linked[away.argmin(axis=1)]]
-    return limits
 
 
 def _parts(areas: Floats, shares: Floats) -> dict[str, Floats]:
@@ -317,7 +316,7 @@ def _parts(areas: Floats, shares: Floats) -> dict[str, Floats]:
     return {
         "ablation": np.where(known, areas * shares[:, 0], 0),
         "accumulation": np.where(known, areas * shares[:, 1], 0),
-        "no elevation": np.where(known, 0, areas),
+        NOT_DIVIDED: np.where(known, 0, areas),
     }
 
 
@@ -327,32 +326,40 @@ def _rows(
     alone: NDArray[np.bool_] | None,
 ) -> list[Difference]:
     """Add up the parts by region and in total."""
-    names = sorted({str(name) for side in regions for name in side if name is not None})
-    if names and any(name is None for side in regions for name in side):
-        names.append(ELSEWHERE)
+    names = {str(name) for side in regions for name in side if name is not None}
+    unknown = bool(names) and any(name is None for side in regions for name in side)
+    lines: list[tuple[str, str | None, bool]] = [
+        (name, name, False) for name in sorted(names, key=_in_order)
+    ]
+    lines += [(_other_than(names, ELSEWHERE), None, False)] if unknown else []
     rows = []
-    for name in [*names, TOTAL]:
-        wanted = None if name == ELSEWHERE else name
-        chosen = [
-            np.ones(len(side), bool)
-            if name == TOTAL
-            else np.array([value == wanted for value in side], bool)
-            for side in regions
-        ]
-        for part in PARTS:
-            if part not in parts[0]:
-                continue
+    for label, name, every in [*lines, (_other_than(names, TOTAL), None, True)]:
+        chosen = [np.array([every or value == name for value in side], bool) for side in regions]
+        for part in (part for part in PARTS if part in parts[0]):
             one, other = (
                 float(side[part][here].sum()) for side, here in zip(parts, chosen, strict=True)
             )
-            if part != "no elevation" or one or other:
-                rows.append(Difference(name, part, one, other))
+            if part != NOT_DIVIDED or one or other:
+                rows.append(Difference(label, part, one, other))
         if alone is not None and (chosen[1] & alone).any():
             for part in PARTS:
                 area = float(parts[1][part][chosen[1] & alone].sum())
-                if part != "no elevation" or area:
-                    rows.append(Difference(name, UNMATCHED + part, np.nan, area))
+                if part != NOT_DIVIDED or area:
+                    rows.append(Difference(label, UNMATCHED + part, np.nan, area))
     return rows
+
+
+def _in_order(name: str) -> tuple[float, str]:
+    """Sort numbers as numbers, before names."""
+    try:
+        return float(name), ""
+    except ValueError:
+        return float("inf"), name
+
+
+def _other_than(names: set[str], label: str) -> str:
+    """Return a label that no region has."""
+    return f"({label})" if label in names else label
 
 
 def _groups(one: Glaciers, other: Glaciers, links: Links) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from scipy.spatial import cKDTree
 
+from glacierx.errors import GridError
 from glacierx.evaluate.boundary import Edges, contour_lengths
 from glacierx.scene.geodesy import LONLAT, metric_crs, transform_points
 from glacierx.scene.grid import Grid
@@ -239,6 +240,11 @@ class Ruler:
             lon, lat = transform_points(x, y, self._grid.crs, LONLAT)
             moved = Transformer.from_crs("EPSG:4979", GEOCENTRIC, always_xy=True)
             places = np.column_stack(moved.transform(lon, lat, np.zeros_like(lon)))
+            if not np.isfinite(places).all():
+                raise GridError(
+                    f"Ice lies where {self._grid.crs_name} has no place on Earth, such as beyond a "
+                    "pole, so that no distance can be measured. Check the geotransform, or crop."
+                )
             # North-south lies along the third axis, except near the poles.
             places = places[:, [2, 0, 1]]
         order = np.argsort(places[:, 0], kind="stable")

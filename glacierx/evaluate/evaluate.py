@@ -10,6 +10,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from glacierx.errors import GlacierxError, OptionError, SceneError
+from glacierx.evaluate.distances import Ruler
 from glacierx.evaluate.matching import Matched
 from glacierx.evaluate.pairs import Opened, Pair, open_pair
 from glacierx.evaluate.scores import Scores, make_scores, pool
@@ -22,6 +23,10 @@ from glacierx.scene.raster import PathLike
 
 # GDAL's own cache would grow with the machine; masks are read once, from top to bottom.
 CACHE_MB = 64
+
+GLACIER_COLUMNS = (
+    "glacier", "found", "area_km2", "found_km2", "iou", "area_bias_percent", "recall",
+)  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
 
@@ -121,7 +126,7 @@ def _describe(opened: Opened, counted: Tally) -> dict[str, Any]:
     grid = opened.grid
     return {
         "crs": grid.crs_name,
-        "gsd_m": grid.gsd_m,
+        "gsd_m": Ruler(grid).side or grid.gsd_m,
         "shape": list(grid.shape),
         "overlap": opened.found.overlap,
         "valid_share": counted.confusion.pixels / (grid.rows * grid.columns),
@@ -140,6 +145,13 @@ def _notes(opened: Opened, counted: Tally) -> list[str]:
     share = 1 - counted.confusion.pixels / total
     if share > 0:
         notes.append(f"{share:.1%} of the pixels have no data and are left out")
+    seen = {opened.found: counted.matched.found, opened.truth: counted.matched.reference}
+    for mask, numbers in seen.items():
+        if isinstance(mask, OutlineMask) and len(numbers) < len(mask.rows):
+            notes.append(
+                f"{len(mask.rows) - len(numbers)} of the {len(mask.rows)} outlines of {mask.name} "
+                "on this grid hold the centre of no scored pixel, and are not counted"
+            )
     sides = {"found": opened.found, "true": opened.truth}
     pieces = [side for side, mask in sides.items() if mask.kind in ("mask", "probability")]
     if pieces:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+import shapely.affinity
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, GridError, OutlineError
 from glacierx.outlines.outlines import as_geometries, connected_groups, touching_pairs
@@ -49,6 +51,11 @@ class Glaciers:
         return len(self.geometry)
 
     @property
+    def longitude(self) -> float | None:
+        """Mean longitude of them all; None if there are none."""
+        return _middle(self.geometry) if len(self) else None
+
+    @property
     def box(self) -> tuple[float, float, float, float]:
         """(west, south, east, north) of them all."""
         west, south, east, north = shapely.total_bounds(self.geometry).tolist()
@@ -61,6 +68,7 @@ def read_glaciers(
     *,
     region: str | None = None,
     within: shapely.Geometry | None = None,
+    around: float | None = None,
 ) -> Glaciers:
     """Read an inventory.
 
@@ -69,6 +77,8 @@ def read_glaciers(
         layer: The layer, if it has several and none is called glaciers.
         region: A column that tells the region of each glacier.
         within: Polygon in longitude and latitude that glaciers are cut to.
+        around: Longitude that theirs are counted around, beyond 180 degrees if need be; their
+            own mean if None.
 
     Raises:
         OutlineError: There is no such layer, or it holds no polygons.
@@ -81,8 +91,11 @@ def read_glaciers(
         raise OutlineError(
             f"The layer {source.name} of {base_name(path)} holds no polygons. Give one that does."
         )
-    geometry = as_geometries(to_lonlat(polygons_of(shapes[rows]), source.crs))
+    geometry = lonlat_polygons(shapes[rows], source.crs)
+    if len(geometry):
+        geometry = _turned(geometry, _middle(geometry) if around is None else around)
     if within is not None:
+        within = _turned(as_geometries([within]), _middle(geometry))[0] if len(geometry) else within
         geometry = polygons_of(as_geometries(shapely.intersection(geometry, within)))
     some = ~shapely.is_empty(geometry)
     geometry, rows = geometry[some], rows[some]
@@ -93,6 +106,28 @@ def read_glaciers(
     found = Glaciers(base_name(path), geometry, areas_km2(geometry, LONLAT), ids, regions)
     _warn_of_overlaps(found)
     return found
+
+
+def lonlat_polygons(shapes: NDArray[np.object_], crs: CRS) -> NDArray[np.object_]:
+    """Move polygons to longitude and latitude and mend them there: edges can cross on the way."""
+    return polygons_of(as_geometries(to_lonlat(polygons_of(shapes), crs)))
+
+
+def _middle(geometry: NDArray[np.object_]) -> float:
+    """Return the mean longitude of polygons, on the circle."""
+    boxes = shapely.bounds(geometry)
+    angle = np.radians((boxes[:, 0] + boxes[:, 2]) / 2)
+    return float(np.degrees(np.arctan2(np.sin(angle).mean(), np.cos(angle).mean())))
+
+
+def _turned(geometry: NDArray[np.object_], around: float) -> NDArray[np.object_]:
+    """Turn polygons by whole circles, so that each lies within 180 degrees of a longitude."""
+    boxes = shapely.bounds(geometry)
+    turns = -360.0 * np.round(((boxes[:, 0] + boxes[:, 2]) / 2 - around) / 360)
+    return as_geometries(
+        shapely.affinity.translate(shape, turn) if turn else shape
+        for shape, turn in zip(geometry, turns, strict=True)
+    )
 
 
 def _warn_of_overlaps(glaciers: Glaciers) -> None:

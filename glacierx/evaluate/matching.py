@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-
-from glacierx.outlines.outlines import connected_groups
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 SLIVER_KM2 = 0.05
 
@@ -185,23 +184,26 @@ def match(overlaps: Overlaps) -> Matched:
 
 
 def _assign(r: Ints, f: Ints, iou: Floats, references: int) -> Ints:
-    """Return the pairs to choose, group by group of glaciers that hang together."""
-    count = references + int(f.max(initial=-1)) + 1
-    group = connected_groups(count, r, f + references)[r] if len(r) else np.zeros(0, np.int64)
-    order = np.argsort(group, kind="stable")
-    chosen = []
-    for pairs in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        if len(pairs) == 1:
-            chosen.append(pairs)
-        elif len(pairs):
-            rows, row = np.unique(r[pairs], return_inverse=True)
-            columns, column = np.unique(f[pairs], return_inverse=True)
-            table = np.full((len(rows), len(columns)), -1, np.int64)
-            table[row, column] = pairs
-            gain = np.where(table >= 0, iou[table], 0)
-            best = table[linear_sum_assignment(gain, maximize=True)]
-            chosen.append(best[best >= 0])
-    return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+    """Return the pairs to choose: the assignment of the greatest sum, on the sparse table."""
+    if not len(r):
+        return np.zeros(0, np.int64)
+    # Each reference glacier may also stay alone, which a column of its own stands for. Every row
+    # has then one pair, so a constant added to all weights changes nothing, and none is zero.
+    wide = int(f.max()) + 1
+    own = np.arange(references)
+    weights = csr_array(
+        (
+            np.concatenate([1 + iou, np.ones(references)]),
+            (np.concatenate([r, own]), np.concatenate([f, wide + own])),
+        ),
+        shape=(references, wide + references),
+    )
+    rows, columns = min_weight_full_bipartite_matching(weights, maximize=True)
+    paired = columns < wide
+    order = np.lexsort((f, r))
+    wanted = rows[paired].astype(np.int64) * wide + columns[paired]
+    chosen: Ints = order[np.searchsorted((r * wide + f)[order], wanted)]
+    return chosen
 
 
 def summarise(reference_m2: Floats, found_m2: Floats, iou: Floats) -> Matching:

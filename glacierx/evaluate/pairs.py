@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from glacierx.errors import GlacierxWarning, GridError, OptionError, OutlineError, SceneError
-from glacierx.scene.grid import Grid
+from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.handle import Handle
 from glacierx.scene.icemask import OutlineMask, open_ice_mask
 from glacierx.scene.icewindow import IceMask, MaskChoice
@@ -27,12 +27,11 @@ from glacierx.scene.raster import (
 )
 from glacierx.scene.rastermask import RasterMask
 
-SAMPLE_PX = 512
+LOOK_ROWS = 64
 COLUMNS = {
     "prediction": ("prediction", "pred"),
     "truth": ("truth", "reference", "labels"),
     "like": ("like",),
-    "image": ("image", "scene"),
 }
 CHOICES = tuple(item.name for item in fields(MaskChoice) if item.type is not bool)
 
@@ -57,6 +56,11 @@ class Pair:
     choice: MaskChoice = field(default_factory=MaskChoice)
     truth_choice: MaskChoice = field(default_factory=MaskChoice)
 
+    @property
+    def paths(self) -> list[PathLike]:
+        """Every file that is read."""
+        return [path for path in (self.prediction, self.truth, self.like, self.image) if path]
+
 
 class Template(Handle):
     """A raster whose grid is scored on, and whose pixels without data are left out.
@@ -68,9 +72,11 @@ class Template(Handle):
     def __init__(self, path: PathLike) -> None:
         self._file = open_dataset(path, "raster of --like")
         self.grid = dataset_grid(self._file, "raster of --like")
-        shape = min(SAMPLE_PX, self.grid.rows), min(SAMPLE_PX, self.grid.columns)
         # A template of zeros with a nodata of 0 has nothing to say of the ground.
-        self._blank = not read_mask(self._file, 1, self.grid.window, shape).any()
+        self._blank = not any(
+            read_mask(self._file, 1, Window(0, first, self.grid.columns, last - first)).any()
+            for first, last in row_bands(self.grid.rows, LOOK_ROWS)
+        )
 
     def ground(self, window: Window) -> NDArray[np.bool_]:
         """Return True where the raster has data, in every band."""
@@ -180,15 +186,14 @@ def _warn_of_swap(found: IceMask, truth: IceMask) -> None:
         )
 
 
-def read_pairs(path: PathLike, choice: MaskChoice, truth_choice: MaskChoice) -> list[Pair]:
+def read_pairs(path: PathLike, default: Pair) -> list[Pair]:
     """Read a table of pairs.
 
     Args:
-        path: A CSV with the columns prediction and truth; and, if wanted, like, image, layer,
-            band, positive, threshold, truth_layer, truth_band and truth_positive. Paths count
-            from the folder of the CSV.
-        choice: What of predictions is meant where a row does not say.
-        truth_choice: The same of truths.
+        path: A CSV with the columns prediction and truth; and, if wanted, like, layer, band,
+            positive, threshold, truth_layer, truth_band and truth_positive. Paths count from the
+            folder of the CSV.
+        default: What is meant where a row does not say.
 
     Raises:
         SceneError: The file is missing, has other columns or no rows.
@@ -196,59 +201,76 @@ def read_pairs(path: PathLike, choice: MaskChoice, truth_choice: MaskChoice) -> 
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [dict(row) for row in csv.DictReader(file, skipinitialspace=True)]
+            lines = [
+                (number, [value.strip() for value in row])
+                for number, row in enumerate(csv.reader(file, skipinitialspace=True), 1)
+                if any(value.strip() for value in row)
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SceneError(f"The table of pairs {path} cannot be read: {error}.") from error
-    if not rows:
+    if len(lines) < 2:
         raise SceneError(
             f"{path.name} holds no pairs. It needs a line of names, prediction,truth, and a line "
             "for each pair."
         )
-    return [_pair(row, number, path, (choice, truth_choice)) for number, row in enumerate(rows, 2)]
+    names = _names(lines[0][1], path.name)
+    return [_pair(names, values, path, number, default) for number, values in lines[1:]]
 
 
-def _pair(
-    row: Mapping[Any, Any], line: int, path: Path, choices: tuple[MaskChoice, MaskChoice]
-) -> Pair:
-    known = {name for names in COLUMNS.values() for name in names}
-    known |= {*CHOICES, *(f"truth_{name}" for name in CHOICES if name != "threshold")}
-    text = {str(key).strip(): (value or "").strip() for key, value in row.items() if key}
-    odd = sorted(set(text) - known)
-    if odd or None in row:
-        what = f"the columns {', '.join(odd)}" if odd else "more values than names"
+def _names(header: list[str], table: str) -> list[str]:
+    """Return the columns of a table of pairs, under the names that we use."""
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
         raise SceneError(
-            f"{path.name}, line {line}, has {what}. It takes {', '.join(sorted(known))}."
+            f"The values of {table} are not parted by commas: its first line is {header[0]!r}. "
+            "Save it as CSV with commas."
         )
-    found = {
-        column: next((text[name] for name in names if text.get(name)), None)
-        for column, names in COLUMNS.items()
-    }
+    known = {alias: name for name, aliases in COLUMNS.items() for alias in aliases}
+    known |= {name: name for name in CHOICES}
+    known |= {f"truth_{name}": f"truth_{name}" for name in CHOICES if name != "threshold"}
+    odd = [name for name in header if name.lower() not in known]
+    if odd:
+        raise SceneError(
+            f"{table} has the columns {', '.join(odd)}. It takes {', '.join(sorted(known))}."
+        )
+    names = [known[name.lower()] for name in header]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SceneError(f"{table} has the column {', '.join(twice)} twice. Leave one out.")
+    return names
+
+
+def _pair(names: list[str], values: list[str], path: Path, line: int, default: Pair) -> Pair:
+    where = f"{path.name}, line {line}"
+    if len(values) > len(names):
+        raise SceneError(f"{where}, has more values than names. Check its commas.")
+    text = {name: value for name, value in zip(names, values, strict=False) if value}
     for column in ("prediction", "truth"):
-        if not found[column]:
-            raise SceneError(f"{path.name}, line {line}, names no {column}. Fill in that column.")
+        if column not in text:
+            raise SceneError(f"{where}, names no {column}. Fill in that column.")
     files = {
-        column: None if name is None else name if is_remote(name) else str(path.parent / name)
-        for column, name in found.items()
+        name: text[name] if is_remote(text[name]) else str(path.parent / text[name])
+        for name in COLUMNS
+        if name in text
     }
-    own, other = choices
-    return Pair(
-        str(files["prediction"]),
-        str(files["truth"]),
-        files["like"],
-        files["image"],
-        _chosen(text, "", own, f"{path.name}, line {line}"),
-        _chosen(text, "truth_", other, f"{path.name}, line {line}"),
+    return replace(
+        default,
+        **files,
+        choice=_chosen(text, "", default.choice, where),
+        truth_choice=_chosen(text, "truth_", default.truth_choice, where),
     )
 
 
 def _chosen(text: Mapping[str, str], prefix: str, default: MaskChoice, where: str) -> MaskChoice:
-    given = {name: text.get(prefix + name) for name in CHOICES}
     kinds: dict[str, Callable[[str], Any]] = {"band": int, "threshold": float}
     chosen = {}
-    for name, value in given.items():
-        if value:
+    for name in CHOICES:
+        if prefix + name in text:
+            value = text[prefix + name]
             try:
                 chosen[name] = kinds.get(name, str)(value)
             except ValueError as error:
                 raise SceneError(f"{where}: {prefix}{name} is {value!r}, no number.") from error
-    return replace(default, **chosen)
+    try:
+        return replace(default, **chosen)
+    except OptionError as error:
+        raise SceneError(f"{where}: {error}") from error

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from glacierx.evaluate.bootstrap import FEW_UNITS, FEWEST_UNITS, intervals
+from glacierx.evaluate.bootstrap import FEW_UNITS, FEWEST_UNITS, MOST_UNITS, intervals
 from glacierx.evaluate.calibration import Calibration
 from glacierx.evaluate.matching import Matched
 from glacierx.evaluate.tally import Tally
@@ -165,8 +165,9 @@ def make_scores(
     """
     values = values_of(tally, options)
     kind, count = tally.units.kind, len(tally.units)
-    if kind != "none" and count < FEWEST_UNITS:
-        notes = (*notes, f"no intervals: {count} of {kind} cannot be resampled")
+    if kind != "none" and not FEWEST_UNITS <= count <= MOST_UNITS:
+        much = "few" if count < FEWEST_UNITS else "many"
+        notes = (*notes, f"no intervals: {count:,} {kind} are too {much} to resample")
     elif kind != "none" and count < FEW_UNITS:
         notes = (*notes, f"intervals rest on {count} {kind} only")
     ends = intervals(tally.units, options.asd != "heimann")

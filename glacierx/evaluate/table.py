@@ -1,14 +1,13 @@
 """Scores as people read them: aligned tables, JSON and CSV."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glacierx.evaluate.scores import Scores, plain
-from glacierx.scene.output import staged
-from glacierx.scene.raster import PathLike
 
 TITLES = {
     "overall_accuracy": "overall accuracy",
@@ -67,10 +66,16 @@ def number(name: str, value: float) -> str:
     if name.startswith("glaciers_") or name == "slivers":
         return f"{value:,.0f}"
     if name == "area_bias_percent":
-        return f"{value:+.2f}"
+        return signed(value)
     if name.endswith(("_km2", "_px", "_m")):
         return f"{value:,.2f}"
     return f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """Write a difference with its sign, and nothing as nothing."""
+    text = f"{value:+,.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
@@ -151,32 +156,20 @@ def pairs_text(rows: Sequence[Scores], pooled: Scores) -> str:
     return "\n".join(lines)
 
 
-def write_json(path: PathLike, record: Mapping[str, Any], *, overwrite: bool = False) -> None:
-    """Write a record as JSON, whole or not at all."""
-    with staged(path, overwrite=overwrite) as part:
-        part.write_text(json_text(record) + "\n", encoding="utf-8")
-
-
 def json_text(record: Mapping[str, Any]) -> str:
     """Return a record as JSON; a number that is none is not allowed to slip in."""
-    return json.dumps(record, indent=1, allow_nan=False)
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
-def write_csv(
-    path: PathLike, rows: Sequence[Mapping[str, Any]], *, overwrite: bool = False
-) -> None:
-    """Write rows as CSV, whole or not at all; empty where there is no value."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with staged(path, overwrite=overwrite) as part, part.open("w", newline="") as file:
-        _write_rows(file, names, rows)
-
-
-def _write_rows(file: Any, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV under the names of their columns; empty where there is no value."""
+    file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(columns)
     for row in rows:
-        values = (plain(row.get(name)) for name in names)
+        values = (plain(row.get(name)) for name in columns)
         writer.writerow("" if value is None else value for value in values)
+    return file.getvalue()
 
 
 def pairs_record(rows: Sequence[Scores], pooled: Scores) -> dict[str, Any]:

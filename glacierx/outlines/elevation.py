@@ -1,19 +1,16 @@
 """What a DEM says of each outline."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from scipy import ndimage
 
 from glacierx.outlines.outlines import Outlines
 from glacierx.scene.geodesy import metric_crs, transform_geometries
-from glacierx.scene.grid import Grid
 from glacierx.scene.terrain import Dem, grid_north, metric_grid, slope_aspect
 
 LEAST_SHARE = 0.5
@@ -71,54 +68,13 @@ def aspect_sector(aspect_deg: Any) -> NDArray[np.int64]:
     return np.where(known, sector, FLAT_SECTOR)
 
 
-@dataclass(frozen=True)
-class Relief:
-    """Heights over one outline, on a grid of its own.
-
-    Attributes:
-        grid: A local grid in metres.
-        ice: True for cells within the outline (rows, columns).
-        heights: Heights in metres.
-        valid: True where they are known.
-    """
-
-    grid: Grid
-    ice: NDArray[np.bool_]
-    heights: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Cells within the outline whose height is known."""
-        return self.ice & self.valid
-
-    @property
-    def share(self) -> float:
-        """Share of the outline whose heights are known."""
-        return float(self.known.sum() / max(1, self.ice.sum()))
-
-    @property
-    def median_m(self) -> float:
-        """Median height; NaN where less than half of the outline is known."""
-        if self.share < LEAST_SHARE:
-            return float("nan")
-        return float(np.median(self.heights[self.known].astype(np.float64)))
-
-
-def read_relief(polygon: Any, crs: CRS, dem: Dem) -> Relief:
-    """Read the heights over an outline onto RGI 7.0's local grid.
-
-    Args:
-        polygon: The outline.
-        crs: Its CRS.
-        dem: Heights.
-    """
-    metric = metric_crs(crs, shapely.bounds(polygon).tolist())
-    moved = transform_geometries(polygon, crs, metric)
+def _measure(polygon: Any, outlines: Outlines, dem: Dem) -> list[float]:
+    crs = metric_crs(outlines.crs, shapely.bounds(polygon).tolist())
+    moved = transform_geometries(polygon, outlines.crs, crs)
     spacing = min(100.0, 14 * np.sqrt(moved.area / 1e6) + 10)
     left, bottom, right, top = moved.bounds
     room = 2 * spacing
-    grid = metric_grid(metric, (left - room, bottom - room, right + room, top + room), spacing)
+    grid = metric_grid(crs, (left - room, bottom - room, right + room, top + room), spacing)
     raster = dem.read(grid)
     ice = np.zeros(grid.shape, bool)
     for all_touched in (False, True):
@@ -130,30 +86,18 @@ def read_relief(polygon: Any, crs: CRS, dem: Dem) -> Relief:
                 dtype="uint8",
                 all_touched=all_touched,
             ).astype(bool)
-    return Relief(grid, ice, raster.values[0], raster.valid)
-
-
-def _measure(polygon: Any, outlines: Outlines, dem: Dem) -> list[float]:
-    relief = read_relief(polygon, outlines.crs, dem)
-    known, spacing = relief.known, relief.grid.transform.a
-    if relief.share < LEAST_SHARE:
-        return [np.nan] * 6 + [relief.share]
-    z = relief.heights[known].astype(np.float64)
-    slope, aspect = slope_aspect(np.where(relief.valid, relief.heights, z.mean()), spacing)
+    known = ice & raster.valid
+    share = known.sum() / max(1, ice.sum())
+    if share < LEAST_SHARE:
+        return [np.nan] * 6 + [float(share)]
+    z = raster.values[0][known].astype(np.float64)
+    slope, aspect = slope_aspect(np.where(raster.valid, raster.values[0], z.mean()), spacing)
     # A slope beside a void would be that of the void's edge.
-    around = known & ndimage.binary_erosion(relief.valid, np.ones((3, 3), bool), border_value=1)
+    around = known & ndimage.binary_erosion(raster.valid, np.ones((3, 3), bool), border_value=1)
     sloping = around if around.any() else known
     steep = sloping & (slope > 0)
     facing = np.nan
     if steep.any():
-        angle = np.radians(aspect[steep] + grid_north(relief.grid))
+        angle = np.radians(aspect[steep] + grid_north(grid))
         facing = float(np.degrees(np.arctan2(np.sin(angle).mean(), np.cos(angle).mean())) % 360)
-    return [
-        z.min(),
-        z.max(),
-        float(np.median(z)),
-        z.mean(),
-        slope[sloping].mean(),
-        facing,
-        relief.share,
-    ]
+    return [z.min(), z.max(), float(np.median(z)), z.mean(), slope[sloping].mean(), facing, share]

@@ -173,7 +173,7 @@ def _grid(name: str, index: str, scenes: Sequence[Scene], units: str) -> NDArray
     why_not = not_two(mixture, values)
     if mixture is None or why_not:
         raise SceneError(
-            f"{_listed(scenes)} hold no two classes of {index}: {why_not}. Fit gmm to scenes with "
+            f"No two classes of {index} in {_listed(scenes)}: {why_not}. Fit gmm to scenes with "
             "ice and other ground, or choose another method."
         )
     found = [mixture.threshold(float(level)) for level in LEVEL_GRID]

@@ -107,12 +107,14 @@ class Grid:
         row, column = self.rows / 2, self.columns / 2
         x, y = self.to_map([row, row + 1, row], [column, column, column + 1])
         lon, lat = transform_points(x, y, self.crs, LONLAT)
-        if not np.all(np.isfinite([lon, lat])):
+        steps = [math.nan]
+        if np.all(np.isfinite([lon, lat])):
+            steps = GEOD.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])[2]
+        if not np.all(np.isfinite(steps)):
             raise GridError(
                 f"The middle of the grid, {x[0]:g} {y[0]:g}, is nowhere on Earth in its CRS "
                 f"{self.crs_name}. Check the geotransform and the CRS (gdal_edit.py -a_srs)."
             )
-        steps = GEOD.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])[2]
         return float(steps[0]), float(steps[1])
 
     def row_areas_m2(self, first: int, last: int) -> Floats:

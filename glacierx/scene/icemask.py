@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from glacierx.errors import GridError, OutlineError
+from glacierx.errors import GridError, OutlineError, SceneError
 from glacierx.scene.geodesy import is_near, part_near, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
@@ -96,6 +96,10 @@ def open_ice_mask(path: PathLike, choice: MaskChoice = MaskChoice()) -> IceMask:
         GridError: It lies nowhere on Earth.
         OutlineError: It is a vector file without polygons, or with several layers.
     """
+    if not str(path) or (Path(path).is_dir() and Path(path).suffix.lower() != ".gdb"):
+        raise SceneError(
+            f"{str(path) or 'An empty name'!r} is no file. Give a raster or a vector file."
+        )
     if Path(base_name(path)).suffix.lower() in VECTORS:
         kind: type[RasterMask] | type[OutlineMask] = OutlineMask
         if _is_raster_package(path):

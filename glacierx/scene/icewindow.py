@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.errors import GridError
+from glacierx.errors import GridError, OptionError
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
 from glacierx.scene.raster import PathLike, base_name
@@ -35,6 +35,10 @@ class MaskChoice:
     threshold: float | None = None
     is_truth: bool = False
     shared: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise OptionError(f"--threshold is {self.threshold:g}. It takes a number from 0 to 1.")
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,11 @@ def base_name(path: PathLike) -> str:
 def tell_apart(one: PathLike, other: PathLike) -> tuple[str, str]:
     """Return the names of two files, with as many of their folders as tell them apart."""
     parts = [str(path).replace("\\", "/").split("/") for path in (one, other)]
-    for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-count:]) for part in parts]
-        if names[0] != names[1]:
-            break
-    return names[0], names[1]
+    names = base_name(one), base_name(other)
+    for count in range(2, max(map(len, parts)) + 1):
+        if names[0] == names[1] and parts[0] != parts[1]:
+            names = "/".join(parts[0][-count:]), "/".join(parts[1][-count:])
+    return names
 
 
 def gdal_reason(error: BaseException) -> str:

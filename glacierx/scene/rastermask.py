@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError, SceneError
@@ -25,7 +25,10 @@ from glacierx.scene.raster import (
 )
 
 UNKNOWN = 255
+ALPHA = ColorInterp.alpha
 SAMPLE_PX = 1024
+# What is left of 1 when 255 / 255 was stored with a scale of 32 bits.
+ROUNDING = 1e-5
 
 
 class RasterMask(IceMask):
@@ -82,6 +85,9 @@ class RasterMask(IceMask):
         band, count = choice.band, self._file.count
         if choice.shared and count == 1:
             return 1
+        pixels = [at for at in range(1, count + 1) if self._file.colorinterp[at - 1] != ALPHA]
+        if band is None and len(pixels) == 1:
+            return pixels[0]
         if band is not None and not 1 <= band <= count:
             raise SceneError(f"{self.name} has {count} bands; band {band} was asked for.")
         if band is None and own is None and count > 1:
@@ -108,7 +114,7 @@ class RasterMask(IceMask):
         if own.matches(grid):
             self._grid = grid
             return
-        self.overlap = overlap_share(own, grid)
+        self.overlap = min(1.0, overlap_share(own, grid))
         if self.overlap == 0:
             raise GridError(
                 f"{self.name} ({own.describe()}) does not overlap the grid that is scored "
@@ -139,7 +145,7 @@ class RasterMask(IceMask):
             values = np.unique(raw[other])
             self._seen |= set(values[:8].tolist())
             if not (self._spare and values.tolist() == [UNKNOWN]):
-                raise self._unexpected(values)
+                raise self._unexpected(np.unique(raw[valid]))
             valid = valid & (raw != UNKNOWN)
         if ice.any():
             self._seen.add(1.0)
@@ -180,8 +186,10 @@ class RasterMask(IceMask):
     def _probabilities(self, raw: NDArray[Any], valid: NDArray[np.bool_]) -> IceWindow:
         assert self.threshold is not None
         values = np.where(valid, raw * np.float64(self._scale) + self._offset, 0)
-        if values.size and not (values.min() >= 0 and values.max() <= 1):
-            raise self._unexpected(np.unique(values))
+        beyond = (values < -ROUNDING) | (values > 1 + ROUNDING)
+        if beyond.any():
+            raise self._unexpected(np.unique(values[beyond]))
+        values = values.clip(0, 1)
         # A probability that was rounded to the threshold when it was stored is not above it.
         slack = np.finfo(raw.dtype).eps if raw.dtype.kind == "f" else self._scale * 1e-6
         ice = valid & (values > self.threshold + slack)
@@ -205,7 +213,7 @@ class RasterMask(IceMask):
 
     def _are_shares(self, values: NDArray[Any]) -> bool:
         real = values * self._scale + self._offset
-        return bool(real.min() >= 0 and real.max() <= 1)
+        return bool(real.min() >= -ROUNDING and real.max() <= 1 + ROUNDING)
 
     def _swapped(self) -> SceneError:
         return SceneError(

@@ -138,7 +138,7 @@ def test_a_score_that_is_not_defined_fails_its_check(make):
     assert "asd_m is not defined (no ice in the prediction)" in line
 
 
-@pytest.mark.parametrize("text", ["iou", "iou=", "iou=high", "nonsense=1", "=1"])
+@pytest.mark.parametrize("text", ["iou", "iou=", "iou=high", "nonsense=1", "=1", "iou=nan"])
 def test_a_check_that_is_none_is_refused(pair, text):
     assert "is not NAME=NUMBER" in run("evaluate", *pair, "--fail-under", text, code=2)
 
@@ -163,6 +163,15 @@ def test_many_pairs_have_a_line_each_and_one_for_all(make, tmp_path):
     assert [row["prediction"] for row in rows] == ["f1.tif", "f2.tif"]
     run("evaluate", "--pairs", table, "--fail-under", "iou=0.99", code=8)
     run("evaluate", "--pairs", table, "--bootstrap", "glaciers")
+    # An input of the table is as safe as one on the command line.
+    before = (tmp_path / "t2.tif").read_bytes()
+    flags = ["--json", tmp_path / "t2.tif", "--overwrite"]
+    assert "is an input" in run("evaluate", "--pairs", table, *flags, code=5)
+    assert (tmp_path / "t2.tif").read_bytes() == before
+    far = write_tif(
+        tmp_path / "far.tif", TRUE[None].astype("uint8"), utm_grid(SHAPE, corner=(1e5, 5e6))
+    )
+    assert "overlap" in run("evaluate", "--pairs", table, "--like", far, "--align", code=4)
     figure = ["--figure", tmp_path / "e.png"]
     assert "--figure draws one pair" in run("evaluate", "--pairs", table, *figure, code=2)
 
@@ -202,6 +211,12 @@ def test_bad_input_is_one_clear_line(make, pair, tmp_path):
         ((found, true, "--pairs", text), 2, "Give PREDICTION and TRUTH"),
         ((found, true, "--bootstrap", "scenes"), 2, "several pairs"),
         ((found, true, "--json", found), 5, "is an input"),
+        ((found, true, "--image", true), 2, "give it with --figure"),
+        ((found, true, "--figure", tmp_path / "e.jpg"), 5, ".png"),
+        ((found, true, "--figure", tmp_path / "e.png", "--image", text), 4, "cannot be read"),
+        ((found, true, "--json", "-", "--csv", "-"), 2, "both go to standard output"),
+        ((tmp_path, true), 4, "is no file"),
+        (("", true), 4, "An empty name"),
     ]
     for arguments, code, expected in cases:
         assert expected in run("evaluate", *arguments, code=code), arguments
@@ -227,3 +242,19 @@ def test_compare_prints_a_table_and_writes_it(tmp_path, make_dem):
     assert "--dem" in run("compare", first, second, "--dem-band", 1, code=2)
     far = outlines(tmp_path / "far.gpkg", [circle(9000, 45, 20)])
     assert "different places" in run("compare", first, far, code=4)
+
+
+def test_limits_that_make_no_sense_are_told_of(pair):
+    over = ["--fail-over", "area_bias_percent=-1"]
+    assert "can never hold" in run("evaluate", *pair, *over, code=2)
+    assert "names no score" in run("evaluate", *pair, "--fail-under", ",", code=2)
+    line = run("evaluate", *pair, "--fail-under", "nonsense=1", code=2)
+    assert "kappa" in line
+    assert "asd_m" not in line
+    run("evaluate", *pair, "--fail-under", "iou=0.5,")
+
+
+def test_csv_on_stdout_has_its_header_even_without_glaciers(make):
+    found, true = make("f.tif", TRUE & ~TRUE), make("t.tif", TRUE & ~TRUE)
+    result = run("evaluate", found, true, "--csv", "-")
+    assert result.stdout == "glacier,found,area_km2,found_km2,iou,area_bias_percent,recall\n"

@@ -66,3 +66,22 @@ def test_pairs_are_joined_as_scenes_or_as_their_units():
     one, other = units([1, 2], [0, 0], [1, 1], [3, 3]), units([5], [1], [0], [2])
     assert Units.join([one, other], "scenes").sums["tp"].tolist() == [3, 5]
     assert Units.join([one, other], "blocks").sums["tp"].tolist() == [1, 2, 5]
+
+
+def test_a_sample_without_any_place_near_has_a_boundary_f1_of_nothing():
+    sums = {
+        "edges/found": np.array([5.0, 0.0, 5.0, 0.0]), "edges/true": np.array([5.0, 5.0, 5.0, 0.0]),
+        "near/found_hit": np.array([0.0, 0.0, 5.0, 0.0]),
+        "near/true_hit": np.array([0.0, 0.0, 5.0, 0.0]),
+        **{name: np.ones(4) for name in ("tp", "fp", "fn", "found_m2", "true_m2")},
+    }  # fmt: skip
+    found = scores_of_sums(sums)["near"]
+    assert found[:3].tolist() == [0, 0, 1]
+    assert np.isnan(found[3])
+
+
+def test_a_score_that_samples_often_lack_has_no_interval():
+    # One unit in two has ice: a quarter of the samples have none, and no IoU.
+    ends = intervals(units([5, 0], [0, 0], [5, 0], [5, 9]))
+    assert "iou" not in ends
+    assert "overall_accuracy" in ends

@@ -228,8 +228,8 @@ def test_both_can_be_cut_to_an_area(make):
 def test_ice_outside_the_dem_is_told_of(make, slope):
     path = make("a.gpkg", [box((20, 60), (20, 60)), box((20, 60), (400, 440))])
     total = rows_of(compare(path, path, slope))
-    assert total["no elevation"].first_km2 == pytest.approx(0.16, rel=1e-2)
-    parts = sum(total[part].first_km2 for part in ("ablation", "accumulation", "no elevation"))
+    assert total["not divided"].first_km2 == pytest.approx(0.16, rel=1e-2)
+    parts = sum(total[part].first_km2 for part in ("ablation", "accumulation", "not divided"))
     assert parts == pytest.approx(total["area"].first_km2)
 
 
@@ -268,3 +268,38 @@ def test_files_of_one_name_are_told_apart(make, tmp_path):
     assert found.first != found.second
     assert found.second == "old/a.gpkg"
     assert "in old/a.gpkg only" in found.as_text()
+
+
+def test_the_same_ice_divided_otherwise_has_the_same_parts(make, slope):
+    whole = box((20, 220), (20, 220))
+    halves = [box((20, 220), (20, 100)), box((20, 220), (100, 220))]
+    for one, other in (([whole], halves), (halves, [whole])):
+        total = rows_of(compare(make("a.gpkg", one), make("b.gpkg", other), slope))
+        for part in ("ablation", "accumulation"):
+            assert total[part].percent == pytest.approx(0, abs=0.2)
+
+
+def test_the_same_place_beyond_180_degrees_is_the_same_place(make):
+    first = make("a.gpkg", [shapely.box(179.98, 60, 180.02, 60.01)], crs="EPSG:4326")
+    second = make("b.gpkg", [shapely.box(-180, 60, -179.98, 60.01)], crs="EPSG:4326")
+    for one, other in ((first, second), (second, first)):
+        assert compare(one, other).relations["matched"] == 1
+    third = make("c.gpkg", [shapely.box(180.001, 60, 180.02, 60.01)], crs="EPSG:4326")
+    assert compare(third, second).relations["matched"] == 1
+
+
+def test_regions_sort_as_numbers_and_none_is_the_total(make):
+    shapes = [box((0, 20), (0, 20)), box((0, 20), (40, 60)), box((0, 20), (100, 120))]
+    path = make("a.gpkg", shapes, region=["10", "total", "2"])
+    found = compare(path, path, region="region")
+    assert [row.region for row in found.rows] == ["2", "10", "total", "(total)"]
+    assert found.rows[2].first_km2 == pytest.approx(0.04, rel=1e-3)
+    assert found.rows[3].first_km2 == pytest.approx(0.12, rel=1e-3)
+
+
+def test_the_real_ice_cap_can_be_compared_with_itself(shared):
+    path = shared / "splits" / "icecap_oggm" / "glaciers.gpkg"
+    found = compare(path, path)
+    assert found.relations["matched"] == 10
+    assert rows_of(found)["area"].first_km2 == pytest.approx(188.34, rel=2e-3)
+    assert rows_of(found)["area"].difference_km2 == 0

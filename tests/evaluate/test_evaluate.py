@@ -127,7 +127,7 @@ def test_blocks_and_glaciers_leave_less_doubt_than_chance_would(pair):
     assert evaluate(*pair, EvaluateOptions(bootstrap="none")).intervals == {}
     few = evaluate(*pair, EvaluateOptions(block_m=100_000))
     assert few.intervals == {}
-    assert "cannot be resampled" in " ".join(few.notes)
+    assert "too few to resample" in " ".join(few.notes)
 
 
 def test_nodata_of_either_side_is_left_out(make):
@@ -205,6 +205,12 @@ def test_ground_without_data_in_the_template_does_not_count(make):
     like = make("scene.tif", scene, nodata=0)
     scores = evaluate(make("f.tif", FOUND), make("t.tif", TRUE), like=like)
     assert scores.tally.confusion.pixels == 90 * 60
+    # However little of it has data.
+    sliver = np.zeros((90, 1200), "uint16")
+    sliver[:, 701] = 7
+    wide = make("w.tif", np.zeros((90, 1200), bool)), make("v.tif", np.ones((90, 1200), bool))
+    scores = evaluate(*wide, like=make("sliver.tif", sliver, nodata=0))
+    assert scores.tally.confusion.pixels == 90
     # A template of nothing but its nodata has nothing to say.
     blank = make("blank.tif", np.zeros(SHAPE, "uint8"), nodata=0)
     scores = evaluate(make("f.tif", FOUND), make("t.tif", TRUE), like=blank)
@@ -340,14 +346,19 @@ def test_a_table_of_pairs_is_read(tmp_path):
         "a.tif,../b.gpkg,0.4,ice,\n"
         "https://x.org/c.tif,/d.tif,,,s.tif\n"
     )
-    one, two = read_pairs(path, MaskChoice(positive="2"), MaskChoice())
+    default = Pair("", "", like="other.tif", choice=MaskChoice(positive="2"))
+    one, two = read_pairs(path, default)
     assert one.prediction == str(tmp_path / "sub" / "a.tif")
     assert one.truth == str(tmp_path / "sub" / ".." / "b.gpkg")
     assert one.choice == MaskChoice(positive="2", threshold=0.4)
     assert one.truth_choice.layer == "ice"
-    assert one.like is None
+    assert one.like == "other.tif"
     assert (two.prediction, two.truth) == ("https://x.org/c.tif", "/d.tif")
     assert two.like == str(tmp_path / "sub" / "s.tif")
+    # As spreadsheets write it: other names, other case, a mark of the encoding, empty lines.
+    path.write_bytes(b"\xef\xbb\xbfPred,Labels\r\n\r\na.tif,b.tif\r\n")
+    [one] = read_pairs(path, default)
+    assert one.truth == str(tmp_path / "sub" / "b.tif")
 
 
 @pytest.mark.parametrize(
@@ -356,7 +367,11 @@ def test_a_table_of_pairs_is_read(tmp_path):
         ("", "holds no pairs"),
         ("prediction,truth\n", "holds no pairs"),
         ("prediction,truth\na.tif,\n", "line 2, names no truth"),
-        ("prediction,thruth\na.tif,b.tif\n", "line 2, has the columns thruth"),
+        ("prediction,thruth\na.tif,b.tif\n", "has the columns thruth"),
+        ("prediction;truth\na.tif;b.tif\n", "not parted by commas"),
+        ("prediction,truth,truth\na.tif,b.tif,c.tif\n", "column truth twice"),
+        ("prediction,truth,threshold\na.tif,b.tif,5\n", "line 2: --threshold is 5"),
+        ("prediction,truth,threshold\na.tif,b.tif,nan\n", "--threshold is nan"),
         ("prediction,truth\na.tif,b.tif,c.tif\n", "more values than names"),
         ("prediction,truth,band\na.tif,b.tif,x\n", "band is 'x', no number"),
     ],
@@ -365,6 +380,41 @@ def test_a_bad_table_of_pairs_is_told_of(tmp_path, text, match):
     path = tmp_path / "pairs.csv"
     path.write_text(text)
     with pytest.raises(SceneError, match=match):
-        read_pairs(path, MaskChoice(), MaskChoice())
+        read_pairs(path, Pair("", ""))
     with pytest.raises(SceneError, match="cannot be read"):
-        read_pairs(tmp_path / "none.csv", MaskChoice(), MaskChoice())
+        read_pairs(tmp_path / "none.csv", Pair("", ""))
+
+
+def test_outlines_too_small_for_a_pixel_are_told_of(make, tmp_path):
+    true = outlines(tmp_path / "t.gpkg", [box((10, 20), (10, 20)), box((40.1, 40.3), (40.1, 40.3))])
+    scores = evaluate(make("f.tif", FOUND), true)
+    assert scores["glaciers_true"] == 1
+    assert "1 of the 2 outlines of t.gpkg" in " ".join(scores.notes)
+
+
+def test_so_many_units_are_not_resampled(pair, monkeypatch):
+    from glacierx.evaluate import bootstrap, scores
+
+    for module in (bootstrap, scores):
+        monkeypatch.setattr(module, "MOST_UNITS", 20)
+    found = evaluate(*pair, EvaluateOptions(block_m=100))
+    assert found.intervals == {}
+    assert "are too many to resample" in " ".join(found.notes)
+
+
+def test_ice_beyond_a_pole_is_told_of(make):
+    grid = Grid(CRS.from_epsg(4326), Affine(3e-4, 0, 10, 0, -3e-4, -89.99), (40, 40))
+    ice = np.zeros((40, 40), bool)
+    ice[25:35, 10:20] = True
+    found, true = make("f.tif", ice, grid), make("t.tif", np.roll(ice, 3, 1), grid)
+    with pytest.raises(GridError, match="beyond a pole"):
+        evaluate(found, true)
+
+
+def test_noise_is_matched_without_a_table_of_all_with_all(make):
+    # Ice that hangs together by chance: most pieces of one map touch one large group.
+    generator = np.random.default_rng(0)
+    noise = [generator.random((500, 500)) < 0.36 for _ in range(2)]
+    scores = evaluate(make("f.tif", noise[0]), make("t.tif", noise[1]))
+    assert scores["glaciers_true"] > 3000
+    assert 0 < scores["pq"] < 0.2

@@ -81,7 +81,7 @@ def test_other_numbers_need_to_be_told(make):
     classes = np.where(ICE, 2, 0).astype("uint8")
     classes[:5] = 3
     path = make(classes)
-    with pytest.raises(SceneError, match=r"holds the values 2, 3; expected .* --positive"):
+    with pytest.raises(SceneError, match=r"holds the values 0, 2, 3; expected .* --positive"):
         read(path)
     assert np.array_equal(read(path, positive="2").ice, classes == 2)
     assert np.array_equal(read(path, positive="2,3").ice, classes >= 2)
@@ -144,10 +144,32 @@ def test_a_probability_of_another_tool_needs_a_threshold(make, scaled):
     assert not read(path, threshold=0.7).ice.any()
 
 
+def test_a_probability_may_be_one_but_for_rounding(make):
+    p = np.where(ICE, 255, 20).astype("uint8")
+    path = make(p, scales=(float(np.float32(1 / 255)),))
+    assert np.array_equal(read(path, threshold=0.5).ice, ICE)
+    path = make(np.where(ICE, np.float32(1.0000002), 0).astype("float32"))
+    assert read(path, threshold=0.5).probability.max() == 1
+    with pytest.raises(SceneError, match="--threshold"):
+        read(path)
+
+
+def test_an_alpha_band_is_a_mask_not_a_second_band(make):
+    hole = np.zeros_like(ICE)
+    hole[:20] = True
+    bands = np.stack([ICE, np.where(hole, 0, 255)]).astype("uint8")
+    path = make(bands, alpha="YES", photometric="MINISBLACK")
+    found = read(path)
+    assert np.array_equal(found.valid, ~hole)
+    assert np.array_equal(found.ice, ICE & ~hole)
+
+
 def test_a_threshold_is_for_probabilities(make):
     with pytest.raises(OptionError, match="one of whole numbers"):
         read(make(ICE.astype("uint8")), threshold=0.5)
-    with pytest.raises(SceneError, match=r"0.1.*expected probabilities from 0 to 1"):
+    with pytest.raises(
+        SceneError, match=r"holds the values 40; expected probabilities from 0 to 1"
+    ):
         read(make(np.where(ICE, 40.0, 0.1).astype("float32")), threshold=0.5)
 
 
