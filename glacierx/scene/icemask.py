@@ -50,6 +50,7 @@ class OutlineMask(IceMask):
             )
         self.rows = np.zeros(0, np.int64)
         self._shapes: NDArray[np.object_] = np.zeros(0, dtype=object)
+        self._areas: NDArray[np.float64] = np.zeros(0)
         self._tree = shapely.STRtree([])
 
     def place(self, grid: Grid, *, align: bool = False) -> None:
@@ -66,6 +67,7 @@ class OutlineMask(IceMask):
                 f"({grid.describe()}). Give outlines of this area."
             )
         self._shapes, self.rows = shapes[inside], near[inside]
+        self._areas = shapely.area(self._shapes)
         self._tree = shapely.STRtree(self._shapes)
 
     def read(self, window: Window) -> IceWindow:
@@ -75,9 +77,17 @@ class OutlineMask(IceMask):
         near = self._tree.query(grid.footprint)
         if len(near):
             # The smaller of two overlapping glaciers is burnt last.
-            order = near[np.lexsort((near, -shapely.area(self._shapes[near])))]
+            order = near[np.lexsort((near, -self._areas[near]))]
+            # Only what is here is handed over: an outline can have a million vertices elsewhere.
+            left, bottom, right, top = _with_room(grid)
+            here = shapely.clip_by_rect(self._shapes[order], left, bottom, right, top)
             rasterio.features.rasterize(
-                [(self._shapes[at], int(at) + 1) for at in order],
+                [
+                    (shape, int(at) + 1)
+                    for shape, at in zip(here, order, strict=True)
+                    if not shape.is_empty
+                ]
+                or [(grid.footprint, 0)],
                 out=burnt,
                 transform=grid.transform,
             )
@@ -128,3 +138,11 @@ def _is_vector_only(path: PathLike) -> bool:
             return str(file.schema["geometry"]) != "None"
     except (FionaError, OSError, ValueError):
         return False
+
+
+def _with_room(grid: Grid) -> tuple[float, float, float, float]:
+    """Return the bounds of a grid and a pixel more on each side."""
+    x, y = grid.to_map(
+        [-1, -1, grid.rows + 1, grid.rows + 1], [-1, grid.columns + 1, grid.columns + 1, -1]
+    )
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
