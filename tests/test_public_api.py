@@ -57,7 +57,10 @@ def test_import_is_light():
     )
 
 
-@pytest.mark.parametrize("arguments", [[], ["extract"], ["divide"], ["models"], ["demo"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["extract"], ["divide"], ["evaluate"], ["compare"], ["fit"], ["models"], ["demo"]],
+)
 def test_help_imports_neither_torch_nor_rasterio_and_answers_at_once(arguments):
     code = (
         "import sys, time\n"
