@@ -47,6 +47,7 @@ Progress = Callable[[int, int, str], None]
 """Called with how much is done, of how much, and what."""
 
 LONG_RUN_S = 600
+SHOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,11 @@ def _warn_of_gsd(card: Card, scene: Scene) -> None:
 
 
 def _warn_of_place(name: str, footprints: Sequence[Sequence[float]], scene: Scene) -> None:
-    if not footprints:
-        return
     west, south, east, north = scene.bounds_lonlat()
     for box in footprints:
-        if west < box[2] and box[0] < east and south < box[3] and box[1] < north:
+        wide, high = min(east, box[2]) - max(west, box[0]), min(north, box[3]) - max(south, box[1])
+        # The boxes of neighbours overlap a little, because they are not upright in their CRS.
+        if min(wide, high) > 0 and wide * high > SHOWN * (east - west) * (north - south):
             warnings.warn(
                 f"{name} was trained on ground that {scene.name} shows: scores here are no "
                 "test of it.",

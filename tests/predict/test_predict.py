@@ -1,4 +1,5 @@
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -333,6 +334,12 @@ def test_a_scene_outside_the_models_range_or_inside_its_training_is_told(make_sc
         here = {"footprints": [[10, 46, 11, 48]]}
         with pytest.warns(GlacierxWarning, match="was trained on ground that scene.tif shows"):
             choose_model(model(Pointwise(), training=here), scene)
+        # A neighbour, of which the upright box covers a fiftieth of the scene's, is no such ground.
+        west, south, east, north = scene.bounds_lonlat()
+        beside = {"footprints": [[west - 1, south, west + 0.02 * (east - west), north]]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GlacierxWarning)
+            choose_model(model(Pointwise(), training=beside), scene)
 
 
 def test_long_runs_say_what_tta_costs():
