@@ -90,7 +90,9 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         ...     extraction = extract(scene)
         >>> write_outlines(extraction, "outlines.gpkg")
     """
-    check_rasters((probability, mask), overwrite=overwrite, inputs=[*scene.paths, divides])
+    given = model if isinstance(model, str | Path) else None
+    inputs = [*scene.paths, divides, given]
+    check_rasters((probability, mask), overwrite=overwrite, inputs=inputs)
     if scene.dem is not None and divides is None:
         check_dem(scene.dem, options.divide)
     inventory = None

@@ -197,7 +197,7 @@ def compare(  # noqa: PLR0913 - one keyword for each flag of the command line
     names = tell_apart(first, second)
     layers = layer, second_layer or _shared(layer, second)
     one = read_glaciers(first, layers[0], region=region, within=within)
-    other = read_glaciers(second, layers[1], region=region, within=within, around=one.longitude)
+    other = read_glaciers(second, layers[1], region=region, within=within, around=one.around)
     one, other = replace(one, name=names[0]), replace(other, name=names[1])
     links = link(one, other)
     if within is None:

@@ -39,6 +39,7 @@ class Glaciers:
         areas: Their areas on the ellipsoid in km2.
         ids: What the inventory calls them; their row where it does not.
         region: Their region, None where it is not known.
+        around: Longitude that theirs are counted around; None if there were none.
     """
 
     name: str
@@ -46,14 +47,10 @@ class Glaciers:
     areas: Floats
     ids: Texts
     region: Texts
+    around: float | None = None
 
     def __len__(self) -> int:
         return len(self.geometry)
-
-    @property
-    def longitude(self) -> float | None:
-        """Mean longitude of them all; None if there are none."""
-        return _middle(self.geometry) if len(self) else None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -92,18 +89,20 @@ def read_glaciers(
             f"The layer {source.name} of {base_name(path)} holds no polygons. Give one that does."
         )
     geometry = lonlat_polygons(shapes[rows], source.crs)
-    if len(geometry):
-        geometry = _turned(geometry, _middle(geometry) if around is None else around)
+    if around is None and len(geometry):
+        around = _middle(geometry)
+    if around is not None:
+        geometry = _turned(geometry, around)
     if within is not None:
-        within = _turned(as_geometries([within]), _middle(geometry))[0] if len(geometry) else within
-        geometry = polygons_of(as_geometries(shapely.intersection(geometry, within)))
+        area = within if around is None else _turned(as_geometries([within]), around)[0]
+        geometry = polygons_of(as_geometries(shapely.intersection(geometry, area)))
     some = ~shapely.is_empty(geometry)
     geometry, rows = geometry[some], rows[some]
     ids = text_column(source, ID_COLUMNS, rows)
     unnamed = np.array([name is None for name in ids], bool)
     ids[unnamed] = [str(row + 1) for row in rows[unnamed].tolist()]
     regions = text_column(source, (region.lower(),) if region else (), rows)
-    found = Glaciers(base_name(path), geometry, areas_km2(geometry, LONLAT), ids, regions)
+    found = Glaciers(base_name(path), geometry, areas_km2(geometry, LONLAT), ids, regions, around)
     _warn_of_overlaps(found)
     return found
 

@@ -125,6 +125,7 @@ def open_pair(pair: Pair, stack: ExitStack, *, align: bool = False) -> Opened:
     found = stack.enter_context(open_ice_mask(pair.prediction, choice))
     truth = stack.enter_context(open_ice_mask(pair.truth, truth_choice))
     _check_use(choice, (found, truth))
+    _check_truth(pair.truth_choice, truth)
     found.name, truth.name = tell_apart(pair.prediction, pair.truth)
     template = stack.enter_context(Template(pair.like)) if pair.like else None
     grid = template.grid if template else truth.own_grid or found.own_grid
@@ -170,6 +171,17 @@ def _check_use(choice: MaskChoice, masks: tuple[IceMask, IceMask]) -> None:
         raise SceneError(
             f"--band {choice.band} is in neither {names}: a raster of one band needs no --band."
         )
+
+
+def _check_truth(choice: MaskChoice, truth: IceMask) -> None:
+    """Refuse what is said of the truth alone and would have no effect."""
+    outlines = isinstance(truth, OutlineMask)
+    said = {"--truth-layer": choice.layer, "--truth-band": choice.band,
+            "--truth-positive": choice.positive}  # fmt: skip
+    for flag, value in said.items():
+        if value is not None and outlines != (flag == "--truth-layer"):
+            kind = "outlines" if outlines else "a raster"
+            raise OptionError(f"{flag} has no effect on {truth.name}, which is {kind}.")
 
 
 def _warn_of_swap(found: IceMask, truth: IceMask) -> None:

@@ -21,8 +21,8 @@ class Calibration:
         above: The threshold of the band or index.
         blue: The threshold of blue; None where it gains nothing.
         iou: What they reach over all pixels counted.
-    at_end: True where one of them is at an end of the thresholds tried, so that the best may lie
-        beyond.
+        at_end: True where one of them is at an end of the thresholds tried, or does as well as
+            one that is, so that the best may lie beyond.
     """
 
     above: float
@@ -97,7 +97,8 @@ class Counts:
         column = 0 if reach[0] else _middle(reach)
         row = _middle(scores[:, column] == top)
         blue = float(self.blue[column]) if column else None
-        at_end = row in (0, len(self.steps) - 1) or column == len(self.blue) - 1 > 0
+        equal = scores[:, column] == top
+        at_end = bool(equal[0] or equal[-1]) or column == len(self.blue) - 1 > 0
         return Calibration(float(self.steps[row]), blue, float(top), at_end)
 
 

@@ -212,12 +212,18 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether a value of a card is a finite number that floating point can hold."""
+    try:
+        return not isinstance(value, bool) and math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
 def are_boxes(boxes: Any) -> bool:
     """Tell whether these are boxes of west, south, east, north."""
     return isinstance(boxes, list | tuple) and all(
-        isinstance(box, list | tuple)
-        and len(box) == 4
-        and all(isinstance(edge, int | float) and math.isfinite(edge) for edge in box)
+        isinstance(box, list | tuple) and len(box) == 4 and all(is_number(edge) for edge in box)
         for box in boxes
     )
 

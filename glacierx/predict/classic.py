@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from glacierx.errors import MissingBandError, OptionError, SceneError
 from glacierx.predict.forest import Forest
 from glacierx.predict.mixture import fit_mixture, not_two
-from glacierx.predict.otsu import one_class, otsu
+from glacierx.predict.otsu import are_alike, one_class, otsu
 from glacierx.predict.sample import sample_scene
 from glacierx.scene.indices import DIFFERENCES, INDICES, NUMBERS, REFLECTANCE, measure, ndvi
 from glacierx.scene.scene import Scene
@@ -321,7 +321,7 @@ def _fit_otsu(scene: Scene, given: dict[str, Any]) -> PixelMethod:
     bare = _bare(values)
     values = {role: band[bare] for role, band in values.items()}
     green = values["green"]
-    if green.size < FEWEST_PIXELS or green.min() == green.max():
+    if green.size < FEWEST_PIXELS or are_alike(green):
         notes.append("no ice found: too few different pixels without plants")
         return PixelMethod("otsu", used, {}, tuple(notes), finds_ice=False, units=units)
     threshold = otsu(green)
@@ -339,7 +339,7 @@ def _fit_sbtm(scene: Scene, given: dict[str, Any]) -> PixelMethod:
     if "above" in given:
         return PixelMethod("sbtm", (role,), {role: given["above"]}, units=units)
     band = sample_scene(scene, (role,))[0]
-    if band.size < FEWEST_PIXELS or band.min() == band.max():
+    if band.size < FEWEST_PIXELS or are_alike(band):
         notes = ("no ice found: too few different pixels",)
         return PixelMethod("sbtm", (role,), {}, notes, finds_ice=False, units=units)
     return PixelMethod("sbtm", (role,), {role: otsu(band)}, units=units)

@@ -29,7 +29,7 @@ from glacierx.predict.classic import (
     sample_measure,
     units_of,
 )
-from glacierx.predict.grow import draw_pixels, grow_forest
+from glacierx.predict.grow import draw_pixels, find_sklearn, grow_forest
 from glacierx.predict.labelled import Progress, Reference, read_labelled
 from glacierx.predict.mixture import fit_mixture, not_two
 from glacierx.scene.icewindow import MaskChoice
@@ -142,7 +142,19 @@ def _fit_thresholds(
         )
     _check_classes(*counts.pixels, scenes, reference)
     best = counts.best()
-    if best.at_end:
+    other, ice = counts.pixels
+    if not best.iou:
+        raise OutlineError(
+            f"No threshold of {index} that was tried finds any of the ice in {_listed(scenes)}. "
+            "Check the units (--scale, --offset), the bands and the outlines."
+        )
+    if best.iou <= ice / (ice + other):
+        warnings.warn(
+            f"{name}: no threshold of {index} does better than calling everything glacier.",
+            GlacierxWarning,
+            stacklevel=3,
+        )
+    elif best.at_end:
         warnings.warn(
             f"{name}: the best threshold is the first or last that was tried, so these scenes do "
             "not tell it.",
@@ -200,6 +212,7 @@ def _even(
 def _fit_forest(
     scenes: Sequence[Scene], reference: Reference, seed: int, progress: Progress | None
 ) -> PixelMethod:
+    find_sklearn()  # Before anything is read: it may not be installed.
     have = set.intersection(*(set(scene.roles) for scene in scenes))
     roles = tuple(role for role in OPTICAL if role in have)
     if not roles:

@@ -90,7 +90,7 @@ def grow_forest(
     Raises:
         ExtraError: scikit-learn is not installed.
     """
-    grown: Any = _sklearn().RandomForestClassifier(
+    grown: Any = find_sklearn().RandomForestClassifier(
         TREES,
         min_samples_leaf=LEAF_PIXELS,
         class_weight="balanced_subsample",
@@ -105,7 +105,12 @@ def grow_forest(
     return flatten([tree.tree_ for tree in grown.estimators_], features), unseen
 
 
-def _sklearn() -> Any:
+def find_sklearn() -> Any:
+    """Import the part of scikit-learn that grows forests.
+
+    Raises:
+        ExtraError: It is not installed.
+    """
     try:
         return import_module("sklearn.ensemble")
     except ImportError as error:

@@ -1,7 +1,6 @@
 """A fitted pixel method as a safetensors file: save, load, and refuse what is none."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from glacierx.errors import ModelError
-from glacierx.predict.card import are_boxes
+from glacierx.predict.card import are_boxes, is_number
 from glacierx.predict.classic import PixelMethod, fitted_notes, roles_of
 from glacierx.predict.forest import Forest, check_forest
 from glacierx.scene.indices import INDICES, NUMBERS, REFLECTANCE
@@ -111,7 +110,7 @@ def _card(text: str, name: str) -> dict[str, Any]:
     problems = {
         f"{data['name']!r} is no method that is fitted": data["name"] not in (*COMPARED, "rf"),
         "its thresholds are not numbers by name": not (
-            isinstance(limits, dict) and all(_is_number(value) for value in limits.values())
+            isinstance(limits, dict) and all(is_number(value) for value in limits.values())
         ),
         "its units are not known": data["units"] not in (REFLECTANCE, NUMBERS),
         "it does not say what it was fitted to": not (isinstance(training, dict) and training),
@@ -137,10 +136,6 @@ def _card(text: str, name: str) -> dict[str, Any]:
                 "get it again, or fit it anew."
             )
     return data
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _forest(path: Path, features: tuple[str, ...]) -> Forest:

@@ -29,6 +29,12 @@ def otsu(band: NDArray[np.float32]) -> float:
     return _in_the_gap(band, float(threshold_otsu(band, nbins=BINS)))
 
 
+def are_alike(band: NDArray[np.float32]) -> bool:
+    """Tell whether pixels differ by no more than the rounding of a histogram's bins."""
+    low, high = float(band.min()), float(band.max())
+    return high - low <= BINS * float(np.spacing(np.float32(max(abs(low), abs(high)))))
+
+
 def _in_the_gap(band: NDArray[np.float32], middle: float) -> float:
     """Move Otsu's threshold, the middle of a bin, to the middle of the gap above that bin.
 

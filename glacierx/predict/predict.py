@@ -183,7 +183,8 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         >>> with open_scene("scene.tif") as scene, predict(scene, path="prob.tif") as prediction:
         ...     prediction.grid.describe()
     """
-    check_rasters((path, mask), overwrite=overwrite, inputs=scene.paths)
+    given = model if isinstance(model, str | Path) else None
+    check_rasters((path, mask), overwrite=overwrite, inputs=[*scene.paths, given])
     chosen = choose_model(model, scene)
     with ExitStack() as stack:
         temporary = None

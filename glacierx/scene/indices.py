@@ -22,6 +22,8 @@ REFLECTANCE, NUMBERS = "reflectance", "stored numbers"
 # A denominator below one step of what is stored says nothing: 1 of the file's numbers, or the
 # 0.0001 that suppliers store reflectance in.
 LEAST = {REFLECTANCE: 1e-4, NUMBERS: 1.0}
+# More than any two numbers of 16 bits give: a stray one must not be infinite.
+MOST_RATIO = 1e6
 
 
 def normalised_difference(a: Any, b: Any) -> NDArray[np.float32]:
@@ -51,7 +53,9 @@ def ndwi(green: Any, nir: Any) -> NDArray[np.float32]:
 def band_ratio(red: Any, swir1: Any, least: float) -> NDArray[np.float32]:
     """Return red / SWIR1 (Paul et al. 2002), the denominator held at *least* or above."""
     below = np.maximum(np.asarray(swir1, np.float32), np.float32(least))
-    return np.asarray(np.asarray(red, np.float32) / below, np.float32)
+    with np.errstate(over="ignore"):
+        ratio = np.asarray(red, np.float32) / below
+    return np.asarray(np.clip(ratio, -MOST_RATIO, MOST_RATIO), np.float32)
 
 
 def measure(

@@ -258,3 +258,24 @@ def test_csv_on_stdout_has_its_header_even_without_glaciers(make):
     found, true = make("f.tif", TRUE & ~TRUE), make("t.tif", TRUE & ~TRUE)
     result = run("evaluate", found, true, "--csv", "-")
     assert result.stdout == "glacier,found,area_km2,found_km2,iou,area_bias_percent,recall\n"
+
+
+def test_what_a_raster_is_made_of_is_an_input_too(pair, tmp_path):
+    from rasterio.shutil import copy
+
+    copy(str(pair[0]), str(tmp_path / "v.vrt"), driver="VRT")
+    before = pair[0].read_bytes()
+    line = run("evaluate", tmp_path / "v.vrt", pair[1], "--json", pair[0], "--overwrite", code=5)
+    assert "is an input" in line
+    assert pair[0].read_bytes() == before
+
+
+def test_what_is_said_of_the_truth_alone_must_have_an_effect(pair, tmp_path):
+    found, true = pair
+    layer = outlines(tmp_path / "t.gpkg", [circle(45, 45, 30)])
+    for arguments, text in (
+        ((found, layer, "--truth-positive", "2"), "--truth-positive has no effect"),
+        ((found, layer, "--truth-band", "1"), "--truth-band has no effect"),
+        ((found, true, "--truth-layer", "x"), "--truth-layer has no effect"),
+    ):
+        assert text in run("evaluate", *arguments, code=2)

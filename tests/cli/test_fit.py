@@ -81,7 +81,7 @@ def test_methods_take_parameters_and_a_median(folder):
         (["fit", "ratio", *FIT[:4], "-o", "m.safetensors"], 4, "--positive"),
         (["fit", "ratio", *FIT, "--scene", "raw.tif", "-o", "m.safetensors"], 4, "different units"),
         (["fit", "ratio", *FIT, "--outlines", "x.tif", "-o", "m.safetensors"], 2,
-         "There are 1 scenes and 2 files of outlines"),
+         "2 files of outlines were given for 1"),
         (["fit", "ratio", "--scene", "scene.tif", "--outlines", "none.gpkg", "-o",
           "m.safetensors"], 4, "none.gpkg"),
         (["fit", "ratio", "-o", "m.safetensors"], 2, "--scene"),
@@ -98,3 +98,13 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(folder, arguments, code, m
     assert message in output
     assert "Traceback" not in output
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_model_is_an_input_that_no_result_replaces(folder):
+    run("fit", "ratio", *FIT, "-o", "m.safetensors")
+    (folder / "m.safetensors").rename("m.tif")
+    before = (folder / "m.tif").read_bytes()
+    for flags in (("-o", "m.tif"), ("-o", "p.tif", "--mask", "m.tif")):
+        result = run("predict", "scene.tif", "--model", "m.tif", *flags, "--overwrite", code=5)
+        assert "is an input" in result.stderr
+    assert (folder / "m.tif").read_bytes() == before

@@ -288,6 +288,19 @@ def test_the_same_place_beyond_180_degrees_is_the_same_place(make):
     assert compare(third, second).relations["matched"] == 1
 
 
+def test_glaciers_on_both_sides_of_180_degrees_are_one_place(make):
+    boxes = [shapely.box(179.9, 70, 179.99, 70.05), shapely.box(-179.99, 70, -179.9, 70.05)]
+    path = make("a.gpkg", boxes, crs="EPSG:4326")
+    found = compare(path, path)
+    assert found.relations["matched"] == 2
+    area = rows_of(found)["area"].first_km2
+    # Half of the first and the whole of the second, whichever way the area counts.
+    for west, east in ((179.945, 180.2), (179.945, 190)):
+        aoi = make("aoi.gpkg", [shapely.box(west, 69, east, 71)], crs="EPSG:4326")
+        cut = compare(path, path, aoi=aoi)
+        assert rows_of(cut)["area"].first_km2 == pytest.approx(0.75 * area, rel=1e-3)
+
+
 def test_regions_sort_as_numbers_and_none_is_the_total(make):
     shapes = [box((0, 20), (0, 20)), box((0, 20), (40, 60)), box((0, 20), (100, 120))]
     path = make("a.gpkg", shapes, region=["10", "total", "2"])

@@ -289,3 +289,17 @@ def test_names_with_parameters_are_read():
 def test_parameters_that_are_wrong_say_what_is_right(make_scene, text, message):
     with open_scene(make_scene(MASK)) as scene, pytest.raises(OptionError, match=message):
         fit_method(text, scene)
+
+
+@pytest.mark.parametrize("name", ["otsu", "sbtm"])
+def test_a_band_that_differs_by_rounding_alone_holds_no_ice(tmp_path, name):
+    flat = np.full((40, 40), 0.3, "float32")
+    flat[::2] += np.float32(3e-8)
+    roles = ("green", "nir")
+    path = write_tif(
+        tmp_path / "s.tif", np.stack([flat, flat]), utm_grid((40, 40)), descriptions=roles
+    )
+    with open_scene(path, scale=1.0) as scene:
+        method = fit_method(name, scene)
+    assert not method.finds_ice
+    assert "too few different pixels" in method.notes[-1]

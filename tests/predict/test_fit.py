@@ -174,7 +174,7 @@ def test_two_scenes_are_fitted_together(write, label, make_scene):
         assert len(method.training["footprints"]) == 2
         with pytest.raises(GridError):
             fit("ratio", [one, two], truths[:1])
-        with pytest.raises(OptionError, match="There are 2 scenes and 3 files"):
+        with pytest.raises(OptionError, match="3 files of outlines were given for 2"):
             fit("ratio", [one, two], [*truths, truths[0]])
 
 
@@ -324,3 +324,45 @@ def test_a_ratio_fitted_to_real_ice_is_one_of_the_literature(shared):
     # Its clean ice was made with a ratio; thresholds in the literature go from 1.5 to 2.8.
     assert 1.5 <= method.thresholds["ratio"] <= 2.8
     assert method.training["iou"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("red", "swir"),
+    [
+        (np.where(MASK, 0.04, 0.02), 0.1),  # the ratio is below 0.5 everywhere
+        (np.where(MASK, 0.04, 0.4), 0.1),  # and of the ice alone
+    ],
+)
+def test_thresholds_that_find_no_ice_are_refused(write, label, red, swir):
+    path = write(red=red, swir1=np.full(SHAPE, swir))
+    with pytest.raises(OutlineError, match="No threshold of ratio that was tried finds any"):
+        fitted("ratio", path, label(MASK))
+
+
+def test_thresholds_no_better_than_glacier_everywhere_are_told_of(write, label):
+    path = write(red=np.full(SHAPE, 0.8), swir1=np.full(SHAPE, 0.1))
+    with pytest.warns(GlacierxWarning, match="better than calling everything glacier"):
+        method = fitted("ratio", path, label(MASK))
+    assert method.training["iou"] == pytest.approx(MASK.mean(), abs=1e-6)
+
+
+def test_a_best_run_up_to_the_end_of_the_grid_is_told_of(write, label):
+    # Ice has a ratio of 8, so every threshold from 1.0 to the last parts it from rock.
+    path = write(red=np.where(MASK, 0.8, 0.095), swir1=np.full(SHAPE, 0.1))
+    with pytest.warns(GlacierxWarning, match="the first or last that was tried"):
+        assert fitted("ratio", path, label(MASK)).training["iou"] == 1
+
+
+def test_a_stray_number_does_not_stop_a_forest(write, label):
+    red = np.where(MASK, 0.5, 0.1).astype("float32")
+    red[0, 0] = 1e36
+    swir = np.where(MASK, 0.05, 0.2)
+    swir[0, 0] = 0
+    method = fitted("rf", write(red=red, swir1=swir), label(MASK))
+    assert method.training["iou_out_of_bag"] > 0.99
+
+
+def test_what_has_no_effect_on_the_reference_is_refused(write, label):
+    path = write(red=np.where(MASK, 0.3, 0.1), swir1=np.full(SHAPE, 0.1))
+    with pytest.raises(OptionError, match="--layer is for vector files"):
+        fitted("ratio", path, label(MASK), layer="x")

@@ -73,6 +73,8 @@ def written(tmp_path, card, arrays=None):
         ({"name": ["rf"]}, "is no method that is fitted"),
         ({"thresholds": {"ratio": "2"}}, "thresholds are not numbers"),
         ({"thresholds": {"ratio": float("nan")}}, "thresholds are not numbers"),
+        ({"thresholds": {"ratio": 10**400}}, "thresholds are not numbers"),
+        ({"training": {"footprints": [[10**400, 0, 1, 1]]}}, "footprints are not boxes"),
         ({"thresholds": {"ratio": True}}, "thresholds are not numbers"),
         ({"thresholds": [2]}, "thresholds are not numbers"),
         ({"thresholds": {"ndsi": 0.4}}, "compares what such a method does not"),
