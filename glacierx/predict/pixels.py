@@ -1,17 +1,21 @@
 """A pixel method over a scene, strip by strip, and the 3 x 3 median of what it decides."""
 
+import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from glacierx.errors import GlacierxWarning
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.tiling import Strip
 from glacierx.scene.grid import row_bands
 from glacierx.scene.scene import Scene
 
 PIXEL_ROWS = 512
+LONG_RUN_S = 600
 MEDIAN_ROWS = 64
 
 Rows = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
@@ -47,6 +51,7 @@ def pixel_rows(
         Probabilities (1, rows, columns) and where they are wanted.
     """
     rows, _ = scene.grid.shape
+    began = time.monotonic()
     for first, last in row_bands(rows, PIXEL_ROWS):
         # A row more on either side, so that the strips leave no trace in the median.
         above, below = (int(first > 0), int(last < rows)) if median else (0, 0)
@@ -59,9 +64,21 @@ def pixel_rows(
             found[there] = method.apply(strip.values[:, there])
             if median:
                 found = median_of_neighbours(found, strip.valid)
+        if first == 0 and method.forest is not None:
+            _say_how_long((time.monotonic() - began) * rows / last, scene)
         yield found[None, own], strip.wanted[own]
         if progress:
             progress(last, rows, "rows")
+
+
+def _say_how_long(seconds: float, scene: Scene) -> None:
+    if seconds > LONG_RUN_S:
+        warnings.warn(
+            f"The random forest will take about {seconds / 60:.0f} minutes for {scene.name}; "
+            "--aoi keeps it to a region.",
+            GlacierxWarning,
+            stacklevel=3,
+        )
 
 
 def median_of_neighbours(

@@ -366,3 +366,16 @@ def test_what_has_no_effect_on_the_reference_is_refused(write, label):
     path = write(red=np.where(MASK, 0.3, 0.1), swir1=np.full(SHAPE, 0.1))
     with pytest.raises(OptionError, match="--layer is for vector files"):
         fitted("ratio", path, label(MASK), layer="x")
+
+
+def test_a_forest_that_takes_long_says_so(write, label, monkeypatch):
+    from glacierx.predict import pixels
+
+    path = write(red=np.where(MASK, 0.3, 0.1), swir1=np.where(MASK, 0.05, 0.2))
+    method = fitted("rf", path, label(MASK))
+    monkeypatch.setattr(pixels, "LONG_RUN_S", 0)
+    with (
+        open_scene(path, scale=1.0) as scene,
+        pytest.warns(GlacierxWarning, match="random forest will take about"),
+    ):
+        predict(scene, method).close()
