@@ -12,11 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
-from glacierx.errors import OutputError
 from glacierx.evaluate.evaluate import open_cached
 from glacierx.evaluate.pairs import Opened, Pair
 from glacierx.evaluate.tally import LEAST_ROWS
-from glacierx.picture import NODATA_COLOR, stretched
+from glacierx.picture import COLOURS, NODATA_COLOR, save_png, stretched
 from glacierx.scene.bands import role_in_text
 from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.output import check_suffix, staged
@@ -37,7 +36,6 @@ KINDS = {
     "missed": ((213, 94, 0), 0.9),
     "false": ((204, 51, 170), 0.9),
 }
-NATURAL = (("red", "green", "blue"), ("swir1", "nir", "green"), ("nir", "red", "green"))
 GREY = np.array([0.3, 0.55, 0.15], np.float32)[:, None, None]
 TEXT_PX = 20
 INK = (30, 30, 30)
@@ -90,10 +88,9 @@ def draw_errors(
         opened = open_cached(pair, stack, align=align)
         step = max(1, math.ceil(max(opened.grid.shape) / LONGEST_PX))
         shares = _count(opened, step)
-        shape = shares.unknown.shape
-        grid = opened.grid.coarsened((shape[0], shape[1]))
-        if step > 1:  # The last cells may reach beyond the frame.
-            grid = opened.grid.stretched(step, (shape[0], shape[1]))
+        rows, columns = shares.unknown.shape
+        # The last cells may reach beyond the frame.
+        grid = opened.grid.stretched(step, (rows, columns))
         picture = _ground(pair.image, grid)
         for (color, most), share in zip(KINDS.values(), shares.cells, strict=True):
             ink = np.sqrt(share) * most
@@ -104,17 +101,13 @@ def draw_errors(
     # The top of a picture is north, and its right east, whatever the order of the rows.
     down, right = (1 if grid.transform.e <= 0 else -1), (1 if grid.transform.a >= 0 else -1)
     picture = picture[:, ::down, ::right]
-    larger = max(1, SHORTEST_PX // max(shape))
+    larger = max(1, SHORTEST_PX // max(grid.shape))
     pixels = np.rint(picture).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
     pixels = pixels.repeat(larger, axis=0).repeat(larger, axis=1)
     whole = _with_legend(pixels, grid.pixel_m[1] / larger, titles, shares)
-    with staged(
-        path, overwrite=overwrite, inputs=[pair.prediction, pair.truth, pair.image]
-    ) as part:
-        try:
-            whole.save(part, format="PNG")
-        except OSError as error:
-            raise OutputError(f"{part.name} cannot be written: {error}.") from error
+    inputs = [pair.prediction, pair.truth, pair.image]
+    with staged(path, overwrite=overwrite, inputs=inputs) as part:
+        save_png(part, whole)
     return Path(path)
 
 
@@ -126,10 +119,7 @@ def _count(opened: Opened, step: int) -> _Shares:
     starts = np.arange(0, grid.columns, step)
     for first, last in row_bands(grid.rows, step * max(1, LEAST_ROWS // step)):
         window = Window(0, first, grid.columns, last - first)
-        found, true = opened.found.read(window), opened.truth.read(window)
-        valid = found.valid & true.valid
-        if opened.template:
-            valid &= opened.template.ground(window)
+        found, true, valid = opened.read(window)
         ice, reference = found.ice & valid, true.ice & valid
         pixel_km2 = grid.row_areas_m2(first, last)[:, None] / 1e6
         for at, mask in enumerate((ice & reference, reference & ~ice, ice & ~reference, ~valid)):
@@ -169,7 +159,7 @@ def _ground(image: PathLike | None, grid: Grid) -> Floats:
 def _bands(dataset: Any) -> list[int]:
     """Choose the bands of an image to show: by role, by colour, else the first."""
     roles = [role_in_text(text) if text else None for text in dataset.descriptions]
-    for wanted in NATURAL:
+    for wanted in COLOURS:
         if set(wanted) <= set(roles):
             return [roles.index(role) + 1 for role in wanted]
     colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -189,7 +179,6 @@ def _with_legend(
     ]
     if shares.unknown.any():
         entries.append((NODATA_COLOR, "no data"))
-    lines = [f"{titles[0]} against {titles[1]}"]
     pad = TEXT_PX // 2
     width = max(columns, SHORTEST_PX)
     height = rows + 2 * pad + 3 * (TEXT_PX + pad)
@@ -197,7 +186,7 @@ def _with_legend(
     page.paste(Image.fromarray(pixels), ((width - columns) // 2, 0))
     draw = ImageDraw.Draw(page)
     top = rows + pad
-    draw.text((pad, top), lines[0], fill=INK, font=font)
+    draw.text((pad, top), f"{titles[0]} against {titles[1]}", fill=INK, font=font)
     left = pad
     for color, text in entries:
         at = top + TEXT_PX + pad

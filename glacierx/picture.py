@@ -1,6 +1,5 @@
 """Outlines drawn over their scene."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import rasterio
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from PIL import Image
 from rasterio.windows import Window
 
 from glacierx.errors import OutputError
@@ -18,9 +17,11 @@ from glacierx.outlines.outlines import Outlines
 from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.output import staged
-from glacierx.scene.raster import PathLike, gdal_reason
+from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 
+# Natural colours where there are such bands, else those that show ice and plants apart.
+COLOURS = (("red", "green", "blue"), ("swir1", "nir", "green"), ("nir", "red", "green"))
 MARGIN_COLOR = (255, 70, 20)
 DIVIDE_COLOR = (255, 235, 60)
 NODATA_COLOR = (60, 60, 60)
@@ -56,12 +57,13 @@ def draw_outlines(
         lines = transform_geometries(divides.geometry, divides.crs, grid.crs)
         picture = _paint(picture, _ink(lines, grid), DIVIDE_COLOR)
     with staged(path, overwrite=overwrite, inputs=scene.paths) as part:
-        _write_png(part, np.rint(picture).astype(np.uint8))
+        pixels = np.rint(picture).astype(np.uint8).transpose(1, 2, 0)
+        save_png(part, Image.fromarray(pixels))
     return Path(path)
 
 
 def _roles(scene: Scene) -> tuple[str, ...]:
-    for roles in (("red", "green", "blue"), ("swir1", "nir", "green"), ("nir", "red", "green")):
+    for roles in COLOURS:
         if set(roles) <= set(scene.roles):
             return roles
     return (scene.roles[0],) * 3
@@ -116,14 +118,13 @@ def _paint(
     return picture * (1 - ink) + np.array(color, np.float32)[:, None, None] * ink
 
 
-def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    _, rows, columns = picture.shape
+def save_png(path: Path, picture: Image.Image) -> None:
+    """Write a picture into a file that the caller has prepared.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(
-                path, "w", driver="PNG", height=rows, width=columns, count=3, dtype="uint8"
-            ) as file:
-                file.write(picture)
-    except (RasterioError, OSError) as error:
-        raise OutputError(f"{path.name} cannot be written: {gdal_reason(error)}.") from error
+        picture.save(path, format="PNG")
+    except OSError as error:
+        raise OutputError(f"{path.name} cannot be written: {error}.") from error

@@ -2,9 +2,14 @@
 
 import numpy as np
 import rasterio
+import shapely
 from affine import Affine
+from click.testing import CliRunner
 from rasterio.crs import CRS
 
+from glacierx.cli.main import group
+from glacierx.outlines.geopackage import write_layers
+from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.grid import Grid
 
 ORIGIN = 600_000.0, 5_200_000.0
@@ -65,3 +70,27 @@ def noisy(green, ratios, random):
         role: (green * ratio * random.normal(1, 0.03, green.shape)).astype(np.float32)
         for role, ratio in ratios.items()
     }
+
+
+def box(rows, columns, gsd=10.0):
+    """The polygon around whole pixels of `utm_grid`."""
+    x, y = utm_grid((1, 1), gsd).to_map(np.array(rows), np.array(columns))
+    return shapely.box(x[0], y[1], x[1], y[0])
+
+
+def write_outlines(path, polygons, layer="glaciers", epsg=32632, **columns):
+    """Write polygons as one layer of a GeoPackage."""
+    rows = Outlines(as_geometries(polygons), CRS.from_epsg(epsg), columns)
+    write_layers(path, {layer: rows}, {}, overwrite=True)
+    return path
+
+
+def run_command(*arguments, code=0):
+    """Run glacierx as a user does: its result, or where it should fail its one line of error."""
+    result = CliRunner().invoke(group, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.exit_code, result.output, result.exception)
+    if code:
+        [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+        assert "Traceback" not in result.output
+        return line
+    return result

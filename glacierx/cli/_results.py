@@ -20,14 +20,11 @@ def check_results(
     """Refuse results that could not be written, before any work is done."""
     from glacierx.errors import OptionError
     from glacierx.scene.output import check_outputs
-    from glacierx.scene.raster import raster_parts
 
     if json == csv == STDOUT:
         raise OptionError("--json - and --csv - both go to standard output. Give one a file.")
     files = [path for path in (json, csv, *others) if path != STDOUT]
-    # A raster can be made of other files, which are inputs, too.
-    read = [part for path in inputs if path for part in raster_parts(path)]
-    check_outputs(files, overwrite=overwrite, inputs=read)
+    check_outputs(files, overwrite=overwrite, inputs=inputs)
 
 
 def show_results(

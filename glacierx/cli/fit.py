@@ -63,14 +63,12 @@ def command(
     from glacierx.predict.fit import fit
     from glacierx.predict.model import check_model_path, save_model
     from glacierx.scene.output import check_output
-    from glacierx.scene.raster import raster_parts
     from glacierx.scene.scene import open_scene
 
     check_model_path(output)
     with ExitStack() as stack:
         scenes = [stack.enter_context(open_scene(path, **scene)) for path in paths]
-        known = [part for path in outlines for part in raster_parts(path)]
-        inputs = [*(name for opened in scenes for name in opened.paths), *known]
+        inputs = [*(name for opened in scenes for name in opened.paths), *outlines]
         check_output(output, overwrite=overwrite, inputs=inputs)
         fitted = fit(method, scenes, outlines, progress=progress(), **arguments)
     save_model(fitted, output, overwrite=overwrite)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from glacierx.evaluate.metrics import pixel_scores
+from glacierx.evaluate.metrics import average_distance, boundary_f1, pixel_scores
 from glacierx.evaluate.units import Units
 
 SAMPLES = 2000
@@ -43,33 +43,20 @@ def scores_of_sums(sums: Mapping[str, Floats], mean_of_means: bool = False) -> d
         scores["area_bias_percent"] = (sums["found_m2"] / sums["true_m2"] - 1) * 100
         for unit in ("px", "m"):
             if f"{unit}/found" in sums:
-                scores[f"asd_{unit}"] = _average(sums, unit, mean_of_means)
+                sides = ("found", "found_n", "true", "true_n")
+                of_unit = (sums[f"{unit}/{side}"] for side in sides)
+                scores[f"asd_{unit}"] = average_distance(*of_unit, pooled=not mean_of_means)
         for name in sums:
             if name.endswith("/found_hit"):
                 key = name.removesuffix("/found_hit")
-                scores[key] = _boundary_f1(sums, key)
+                scores[key] = boundary_f1(
+                    sums[name], sums["edges/found"], sums[f"{key}/true_hit"], sums["edges/true"]
+                )
         if "glaciers" in sums:
             scores["area_50"] = sums["area_50"] / sums["true_m2"]
             scores["area_75"] = sums["area_75"] / sums["true_m2"]
             scores["pq"] = sums["iou_50"] / ((sums["glaciers"] + sums["glaciers_found"]) / 2)
     return scores
-
-
-def _boundary_f1(sums: Mapping[str, Floats], key: str) -> Floats:
-    """Return the boundary F1: 0 where one boundary is missing or none is near, NaN without any."""
-    precision = sums[f"{key}/found_hit"] / sums["edges/found"]
-    recall = sums[f"{key}/true_hit"] / sums["edges/true"]
-    f1 = np.nan_to_num(2 * precision * recall / (precision + recall))
-    return np.where(sums["edges/found"] + sums["edges/true"] > 0, f1, np.nan)
-
-
-def _average(sums: Mapping[str, Floats], unit: str, mean_of_means: bool) -> Floats:
-    found, found_n, true, true_n = (
-        sums[f"{unit}/{side}"] for side in ("found", "found_n", "true", "true_n")
-    )
-    if mean_of_means:
-        return (found / found_n + true / true_n) / 2
-    return (found + true) / (found_n + true_n)
 
 
 def intervals(units: Units, mean_of_means: bool = False) -> dict[str, tuple[float, float]]:

@@ -139,17 +139,17 @@ def contour_lengths(codes: NDArray[np.uint8], height: float, width: float) -> ND
 
 def find_edges(ice: Any, valid: Any = None) -> Edges:
     """Return the boundary pixels of a whole mask (rows, columns); see `EdgeTrace`."""
-    ice = np.asarray(ice, bool)
-    known = np.ones(ice.shape, bool) if valid is None else np.asarray(valid, bool)
-    trace = EdgeTrace(ice.shape[1])
-    trace.add(ice & known, known)
-    return trace.finish()
+    return _of_whole(EdgeTrace, ice, valid)
 
 
 def find_contour(ice: Any, valid: Any = None) -> Edges:
     """Return the pieces of the contour of a whole mask (rows, columns); see `ContourTrace`."""
+    return _of_whole(ContourTrace, ice, valid)
+
+
+def _of_whole(kind: type[EdgeTrace] | type[ContourTrace], ice: Any, valid: Any) -> Edges:
     ice = np.asarray(ice, bool)
     known = np.ones(ice.shape, bool) if valid is None else np.asarray(valid, bool)
-    trace = ContourTrace(ice.shape[1])
+    trace = kind(ice.shape[1])
     trace.add(ice & known, known)
     return trace.finish()

@@ -24,9 +24,10 @@ from glacierx.evaluate.lattice import Cells, Lattice
 from glacierx.evaluate.scores import plain
 from glacierx.evaluate.table import aligned, signed
 from glacierx.outlines.elevation import LEAST_SHARE
+from glacierx.scene.masks import read_area
 from glacierx.scene.raster import PathLike, tell_apart
 from glacierx.scene.terrain import Dem
-from glacierx.scene.vector import has_layer, read_layer
+from glacierx.scene.vector import has_layer
 
 SCHEMA = "glacierx-comparison/1"
 TOTAL = "total"
@@ -135,12 +136,10 @@ class Comparison:
             "divided": f"one of {other} is several in {one}",
             "regrouped": "several are several others",
         }
-        kinds = [
-            [name, f"{self.relations[name]:,}", told[name]]
-            for name in RELATIONS
-            if self.relations[name] or name != "regrouped"
-        ]
-        lines = [*aligned(head, 2), "", *aligned(table, 2), "", *_padded(kinds)]
+        kinds = [name for name in RELATIONS if self.relations[name] or name != "regrouped"]
+        counted = aligned([[name, f"{self.relations[name]:,}"] for name in kinds])
+        lines = [*aligned(head, 2), "", *aligned(table, 2), ""]
+        lines += [f"{line}  {told[name]}" for line, name in zip(counted, kinds, strict=True)]
         return "\n".join(lines)
 
 
@@ -148,11 +147,6 @@ def _numbers(row: Difference) -> list[str]:
     areas = [f"{value:,.2f}" for value in (row.first_km2, row.second_km2)]
     changes = [signed(value) for value in (row.difference_km2, row.percent)]
     return ["-" if "nan" in text else text for text in (*areas, *changes)]
-
-
-def _padded(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[at]) for row in rows) for at in (0, 1)]
-    return [f"{name:<{widths[0]}}  {count:>{widths[1]}}  {text}" for name, count, text in rows]
 
 
 def compare(  # noqa: PLR0913 - one keyword for each flag of the command line
@@ -193,7 +187,7 @@ def compare(  # noqa: PLR0913 - one keyword for each flag of the command line
         >>> compare("outlines.gpkg", "inventory.gpkg").relations["matched"]
         412
     """
-    within = None if aoi is None else _area(aoi)
+    within = None if aoi is None else shapely.union_all(lonlat_polygons(*read_area(aoi)))
     names = tell_apart(first, second)
     layers = layer, second_layer or _shared(layer, second)
     one = read_glaciers(first, layers[0], region=region, within=within)
@@ -220,14 +214,6 @@ def compare(  # noqa: PLR0913 - one keyword for each flag of the command line
 
 def _shared(layer: str | None, path: PathLike) -> str | None:
     return layer if layer is not None and has_layer(path, layer) else None
-
-
-def _area(path: PathLike) -> Any:
-    layer = read_layer(path, prefer=("glaciers",))
-    shapes = layer.geometry[shapely.get_dimensions(layer.geometry) == 2]
-    if not len(shapes):
-        raise OutlineError(f"{path} holds no polygons, so it is no area of interest.")
-    return shapely.union_all(lonlat_polygons(shapes, layer.crs))
 
 
 def _warn_of_room(one: Glaciers, other: Glaciers) -> None:

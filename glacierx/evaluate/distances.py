@@ -12,12 +12,11 @@ from scipy.spatial import cKDTree
 
 from glacierx.errors import GridError
 from glacierx.evaluate.boundary import Edges, contour_lengths
+from glacierx.evaluate.metrics import average_distance, boundary_f1
 from glacierx.scene.geodesy import LONLAT, metric_crs, transform_points
 from glacierx.scene.grid import Grid
 
 Floats = NDArray[np.float64]
-
-ASD_KINDS = ("heimann", "mean-of-means", "surface-distance")
 
 BLOCK = 1 << 17
 FIRST_REACH = 64.0
@@ -167,32 +166,23 @@ class Apart:
             kind: ``heimann`` pools all places of both boundaries (Heimann et al. 2009; Chu et al.
                 2022, eq. 14-15); the others take the mean of the two directed means.
         """
-        found, reference = self.found.measured, self.reference.measured
-        if not (found.weight and reference.weight):
-            return math.nan
-        if kind == "heimann":
-            return (found.total + reference.total) / (found.weight + reference.weight)
-        return (found.mean + reference.mean) / 2
+        found, true = self.found.measured, self.reference.measured
+        return float(
+            average_distance(
+                found.total, found.weight, true.total, true.weight, pooled=kind == "heimann"
+            )
+        )
 
     def hausdorff(self, percent: float = 95) -> float:
         """Return a percentile of the distances of both boundaries together."""
         return (self.found + self.reference).measured.percentile(percent)
 
     def boundary_f1(self, tolerance: float) -> float:
-        """Return the F1 of boundary places that lie within a tolerance (Csurka et al. 2013).
-
-        Returns:
-            0 where one of the boundaries is missing, NaN where both are.
-        """
-        count = self.found.weight, self.reference.weight
-        if not any(count):
-            return math.nan
-        if not all(count):
-            return 0.0
-        precision = self.found.within(tolerance) / count[0]
-        recall = self.reference.within(tolerance) / count[1]
-        both = precision + recall
-        return 2 * precision * recall / both if both else 0.0
+        """Return the F1 of boundary places within a tolerance; see `metrics.boundary_f1`."""
+        found, true = self.found, self.reference
+        return float(
+            boundary_f1(found.within(tolerance), found.weight, true.within(tolerance), true.weight)
+        )
 
 
 class Ruler:

@@ -97,8 +97,7 @@ def _evaluate(
 ) -> Scores:
     with ExitStack() as stack:
         opened = open_cached(pair, stack, align=align)
-        ground = opened.template.ground if opened.template else None
-        counted = tally(opened.found, opened.truth, options, ground=ground, progress=progress)
+        counted = tally(opened, options, progress=progress)
         if not counted.confusion.pixels:
             raise SceneError(_nothing_valid(opened, counted))
         return make_scores(

@@ -9,12 +9,12 @@ import shapely.affinity
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from glacierx.errors import GlacierxWarning, GridError, OutlineError
+from glacierx.errors import GlacierxWarning, GridError
 from glacierx.outlines.outlines import as_geometries, connected_groups, touching_pairs
 from glacierx.outlines.reference import ID_COLUMNS, text_column
 from glacierx.scene.geodesy import LONLAT, areas_km2, to_lonlat
 from glacierx.scene.raster import PathLike, base_name
-from glacierx.scene.vector import polygons_of, read_layer
+from glacierx.scene.vector import polygon_rows, polygons_of, read_layer
 
 # Two glaciers are the same ice if they share more than this of the smaller one.
 LINK_SHARE = 0.5
@@ -81,14 +81,8 @@ def read_glaciers(
         OutlineError: There is no such layer, or it holds no polygons.
     """
     source = read_layer(path, layer, prefer=("glaciers",))
-    shapes = source.geometry
-    filled = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
-    rows = filled[shapely.get_dimensions(shapes[filled]) == 2]
-    if len(filled) and not len(rows):
-        raise OutlineError(
-            f"The layer {source.name} of {base_name(path)} holds no polygons. Give one that does."
-        )
-    geometry = lonlat_polygons(shapes[rows], source.crs)
+    rows = polygon_rows(source, path)
+    geometry = lonlat_polygons(source.geometry[rows], source.crs)
     if around is None and len(geometry):
         around = _middle(geometry)
     if around is not None:

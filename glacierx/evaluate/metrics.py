@@ -102,6 +102,50 @@ def pixel_scores(tp: Any, fp: Any, fn: Any, tn: Any) -> dict[str, Floats]:
     }
 
 
+def average_distance(
+    found: Any, found_n: Any, true: Any, true_n: Any, *, pooled: bool = True
+) -> Floats:
+    """Average distances between two boundaries from their sums.
+
+    Args:
+        found: Sum of the distances from the boundary found; a number or an array, like the others.
+        found_n: Their number, or the length of that boundary.
+        true: Sum of the distances from the true boundary.
+        true_n: Their number, or the length of that boundary.
+        pooled: Over all of them (Heimann et al. 2009; Chu et al. 2022, eq. 14-15), or else the mean
+            of the two directed means.
+
+    Returns:
+        NaN where it is a quotient of nothing.
+    """
+    found, found_n, true, true_n = (
+        np.asarray(number, np.float64) for number in (found, found_n, true, true_n)
+    )
+    if pooled:
+        return _over(found + true, found_n + true_n)
+    return (_over(found, found_n) + _over(true, true_n)) / 2
+
+
+def boundary_f1(found_hit: Any, found: Any, true_hit: Any, true: Any) -> Floats:
+    """Compute the F1 of boundary places that lie near the other boundary (Csurka et al. 2013).
+
+    Args:
+        found_hit: Places of the boundary found that do; a number or an array, like the others.
+        found: All of them.
+        true_hit: Places of the true boundary that do.
+        true: All of them.
+
+    Returns:
+        0 where one of the boundaries is missing or none is near, NaN where both are missing.
+    """
+    hit, found, true_hit, true = (
+        np.asarray(count, np.float64) for count in (found_hit, found, true_hit, true)
+    )
+    precision, recall = _over(hit, found), _over(true_hit, true)
+    f1 = np.nan_to_num(_over(2 * precision * recall, precision + recall))
+    return np.where(found + true > 0, f1, np.nan)
+
+
 def _over(part: Floats, whole: Floats) -> Floats:
     quotient: Floats = np.full(np.broadcast(part, whole).shape, np.nan)
     return np.divide(part, whole, out=quotient, where=whole != 0)

@@ -15,8 +15,8 @@ from rasterio.windows import Window
 from glacierx.errors import GlacierxWarning, GridError, OptionError, OutlineError, SceneError
 from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.handle import Handle
-from glacierx.scene.icemask import OutlineMask, open_ice_mask
-from glacierx.scene.icewindow import IceMask, MaskChoice
+from glacierx.scene.icemask import OutlineMask, check_effect, open_ice_mask
+from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
 from glacierx.scene.raster import (
     PathLike,
     dataset_grid,
@@ -109,6 +109,14 @@ class Opened:
         """The grid that is scored on."""
         return self.truth.grid
 
+    def read(self, window: Window) -> tuple[IceWindow, IceWindow, NDArray[np.bool_]]:
+        """Read a window of the prediction and of the truth, and tell which pixels count."""
+        found, true = self.found.read(window), self.truth.read(window)
+        valid = found.valid & true.valid
+        if self.template is not None:
+            valid &= self.template.ground(window)
+        return found, true, valid
+
 
 def open_pair(pair: Pair, stack: ExitStack, *, align: bool = False) -> Opened:
     """Open a prediction and the truth on one grid.
@@ -125,7 +133,7 @@ def open_pair(pair: Pair, stack: ExitStack, *, align: bool = False) -> Opened:
     found = stack.enter_context(open_ice_mask(pair.prediction, choice))
     truth = stack.enter_context(open_ice_mask(pair.truth, truth_choice))
     _check_use(choice, (found, truth))
-    _check_truth(pair.truth_choice, truth)
+    check_effect(pair.truth_choice, truth, "--truth-")
     found.name, truth.name = tell_apart(pair.prediction, pair.truth)
     template = stack.enter_context(Template(pair.like)) if pair.like else None
     grid = template.grid if template else truth.own_grid or found.own_grid
@@ -171,17 +179,6 @@ def _check_use(choice: MaskChoice, masks: tuple[IceMask, IceMask]) -> None:
         raise SceneError(
             f"--band {choice.band} is in neither {names}: a raster of one band needs no --band."
         )
-
-
-def _check_truth(choice: MaskChoice, truth: IceMask) -> None:
-    """Refuse what is said of the truth alone and would have no effect."""
-    outlines = isinstance(truth, OutlineMask)
-    said = {"--truth-layer": choice.layer, "--truth-band": choice.band,
-            "--truth-positive": choice.positive}  # fmt: skip
-    for flag, value in said.items():
-        if value is not None and outlines != (flag == "--truth-layer"):
-            kind = "outlines" if outlines else "a raster"
-            raise OptionError(f"{flag} has no effect on {truth.name}, which is {kind}.")
 
 
 def _warn_of_swap(found: IceMask, truth: IceMask) -> None:

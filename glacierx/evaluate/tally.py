@@ -13,10 +13,11 @@ from glacierx.evaluate.components import Components
 from glacierx.evaluate.distances import Apart, measure
 from glacierx.evaluate.matching import Matched, Overlaps, count_overlaps, match
 from glacierx.evaluate.metrics import Confusion, confusion
+from glacierx.evaluate.pairs import Opened
 from glacierx.evaluate.units import Blocks, Units, glacier_sums
 from glacierx.options import EvaluateOptions
 from glacierx.scene.grid import Grid, row_bands
-from glacierx.scene.icewindow import IceMask, IceWindow
+from glacierx.scene.icewindow import IceWindow
 
 # So many pixels at once are a few tens of megabytes, whatever the width.
 BAND_PX = 1 << 22
@@ -24,7 +25,6 @@ LEAST_ROWS, MOST_ROWS = 16, 512
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-Ground = Callable[[Window], Bools]
 Progress = Callable[[int, int, str], None]
 
 
@@ -69,10 +69,9 @@ class _Side:
     valid: int = 0
 
     @classmethod
-    def of(cls, mask: IceMask, options: EvaluateOptions) -> "_Side":
-        columns = mask.grid.columns
-        contour = ContourTrace(columns) if options.asd == "surface-distance" else None
-        return cls(EdgeTrace(columns), contour)
+    def of(cls, grid: Grid, options: EvaluateOptions) -> "_Side":
+        contour = ContourTrace(grid.columns) if options.asd == "surface-distance" else None
+        return cls(EdgeTrace(grid.columns), contour)
 
     def add(self, window: IceWindow, valid: Bools, *, labelled: bool) -> tuple[Bools, Ints]:
         self.valid += int(np.count_nonzero(window.valid))
@@ -102,25 +101,16 @@ class _Sums:
     calibration: Calibration | None = None
 
 
-def tally(
-    found: IceMask,
-    truth: IceMask,
-    options: EvaluateOptions,
-    *,
-    ground: Ground | None = None,
-    progress: Progress | None = None,
-) -> Tally:
+def tally(opened: Opened, options: EvaluateOptions, *, progress: Progress | None = None) -> Tally:
     """Compare two masks on one grid, reading each once from top to bottom.
 
     Args:
-        found: The prediction, placed on the grid.
-        truth: The truth, placed on the same grid.
+        opened: The prediction and the truth.
         options: What is measured.
-        ground: Tells where pixels of a window count; everywhere if None.
         progress: Called as work goes on.
     """
-    grid = truth.grid
-    sides = _Side.of(found, options), _Side.of(truth, options)
+    grid, found = opened.grid, opened.found
+    sides = _Side.of(grid, options), _Side.of(grid, options)
     in_blocks = options.bootstrap in ("auto", "scenes", "blocks")
     blocks = Blocks(grid, options.block_m) if in_blocks else None
     labelled = options.bootstrap == "glaciers"
@@ -128,10 +118,7 @@ def tally(
     height = int(np.clip(BAND_PX // grid.columns, LEAST_ROWS, MOST_ROWS))
     for first, last in row_bands(grid.rows, height):
         window = Window(0, first, grid.columns, last - first)
-        f, r = found.read(window), truth.read(window)
-        valid = f.valid & r.valid
-        if ground is not None:
-            valid &= ground(window)
+        f, r, valid = opened.read(window)
         ice, label = sides[0].add(f, valid, labelled=labelled)
         true, true_label = sides[1].add(r, valid, labelled=labelled)
         outside = valid.size - int(np.count_nonzero(valid))
@@ -143,7 +130,7 @@ def tally(
             blocks.add(first, ice, true, valid)
         if progress:
             progress(last, grid.rows, "rows")
-    for mask in (found, truth):
+    for mask in (found, opened.truth):
         mask.finish()
     return _finish(grid, options, sides, sums, blocks)
 

@@ -130,10 +130,7 @@ class Blocks:
         middle = np.minimum(
             (np.arange(self._shape[0]) + 0.5) * self._rows, self._grid.rows - 1
         ).astype(int)
-        pixel_m2 = np.repeat(
-            np.array([self._grid.row_areas_m2(row, row + 1)[0] for row in middle.tolist()]),
-            self._shape[1],
-        )
+        pixel_m2 = np.repeat(self._grid.row_areas_m2(0, self._grid.rows)[middle], self._shape[1])
         count = len(both)
         sums = {
             "tp": both,
@@ -197,6 +194,6 @@ def glacier_sums(
         "area_75": _add(own, count, matched.reference_m2 * (matched.iou > 0.75)),
         **_boundary_sums(edge_units, count, between, options),
     }
-    if between.lengths is None and options.asd != "surface-distance":
+    if options.asd != "surface-distance":
         sums |= _distance_sums(edge_units, count, between)
     return sums

@@ -9,8 +9,8 @@ from rasterio.windows import Window
 
 from glacierx.errors import OptionError
 from glacierx.scene.grid import row_bands
-from glacierx.scene.icemask import OutlineMask, open_ice_mask
-from glacierx.scene.icewindow import IceMask, MaskChoice
+from glacierx.scene.icemask import check_effect, open_ice_mask
+from glacierx.scene.icewindow import MaskChoice
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 
@@ -84,7 +84,7 @@ def read_labelled(
     for scene, path in zip(scenes, reference.of(scenes), strict=True):
         rows, columns = scene.grid.shape
         with open_ice_mask(path, reference.choice) as mask:
-            _check_use(reference.choice, mask)
+            check_effect(reference.choice, mask)
             mask.place(scene.grid, align=reference.align)
             for first, last in row_bands(rows, ROWS):
                 window = Window(0, first, columns, last - first)
@@ -95,11 +95,3 @@ def read_labelled(
                 if progress:
                     progress(done, total, "rows")
             mask.finish()
-
-
-def _check_use(choice: MaskChoice, mask: IceMask) -> None:
-    """Refuse what would have no effect on a file."""
-    if isinstance(mask, OutlineMask) and choice.positive is not None:
-        raise OptionError(f"--positive is for rasters, and {mask.name} holds outlines.")
-    if not isinstance(mask, OutlineMask) and choice.layer is not None:
-        raise OptionError(f"--layer is for vector files, and {mask.name} is a raster.")

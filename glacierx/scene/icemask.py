@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from glacierx.errors import GridError, OutlineError, SceneError
+from glacierx.errors import GridError, OptionError, SceneError
 from glacierx.scene.geodesy import is_near, part_near, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
 from glacierx.scene.masks import ROOM_M
 from glacierx.scene.raster import PathLike, base_name, is_remote
 from glacierx.scene.rastermask import RasterMask
-from glacierx.scene.vector import has_layer, polygons_of, read_layer
+from glacierx.scene.vector import has_layer, polygon_rows, polygons_of, read_layer
 
 VECTORS = (".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".gml", ".gdb", ".sqlite")
 
@@ -41,13 +41,7 @@ class OutlineMask(IceMask):
         if choice.shared and layer is not None and not has_layer(path, layer):
             layer = None
         self.layer = read_layer(path, layer, prefer=("glaciers",))
-        shapes = self.layer.geometry
-        filled = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
-        self._usable = filled[shapely.get_dimensions(shapes[filled]) == 2]
-        if len(filled) and not len(self._usable):
-            raise OutlineError(
-                f"The layer {self.layer.name} of {self.name} holds no polygons. Give one that does."
-            )
+        self._usable = polygon_rows(self.layer, path)
         self.rows = np.zeros(0, np.int64)
         self._shapes: NDArray[np.object_] = np.zeros(0, dtype=object)
         self._areas: NDArray[np.float64] = np.zeros(0)
@@ -117,6 +111,27 @@ def open_ice_mask(path: PathLike, choice: MaskChoice = MaskChoice()) -> IceMask:
     else:
         kind = OutlineMask if _is_vector_only(path) else RasterMask
     return kind(path, choice)
+
+
+def check_effect(choice: MaskChoice, mask: IceMask, prefix: str = "--") -> None:
+    """Refuse what is said of a file of the other kind.
+
+    Args:
+        choice: What was asked for.
+        mask: The file it was asked of.
+        prefix: What its flags begin with.
+
+    Raises:
+        OptionError: A layer of a raster, or a band or numbers of outlines.
+    """
+    outlines = isinstance(mask, OutlineMask)
+    for name, of_outlines in (("layer", True), ("band", False), ("positive", False)):
+        if getattr(choice, name) is not None and outlines != of_outlines:
+            flag = prefix + name
+            kind = "vector files" if of_outlines else "rasters"
+            raise OptionError(
+                f"{flag} has no effect on {mask.name}: {flag} is for {kind}. Leave it out."
+            )
 
 
 def _is_raster_package(path: PathLike) -> bool:

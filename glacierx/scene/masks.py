@@ -9,7 +9,7 @@ import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError, OutlineError, SceneError
@@ -22,9 +22,8 @@ from glacierx.scene.raster import (
     dataset_grid,
     open_dataset,
     overlap_share,
+    read_nearest,
     read_window,
-    resample,
-    source_window,
 )
 from glacierx.scene.vector import polygons_of, read_layer
 
@@ -153,16 +152,15 @@ class QualityMask:
 
         A number that the file calls nodata is read like any other: 0 is often that of "clear".
         """
-        target = self._grid.crop(window)
         if self._own.matches(self._grid):
             return np.asarray(read_window(self._file, [self._band], window)[0])
-        needed = source_window(self._own, target)
-        if needed is None:
-            return np.full(target.shape, np.nan, np.float32)
-        values = read_window(self._file, [self._band], needed)
-        # 32 bits do not hold the whole numbers of large flags.
-        values = values.astype(np.result_type(values.dtype, np.float32))
-        return np.asarray(resample(values, self._own.crop(needed), target, Resampling.nearest)[0])
+
+        def read(needed: Window) -> NDArray[Any]:
+            values = read_window(self._file, [self._band], needed)[0]
+            # 32 bits do not hold the whole numbers of large flags.
+            return np.asarray(values.astype(np.result_type(values.dtype, np.float32)))
+
+        return read_nearest(read, self._own, self._grid.crop(window))
 
     def close(self) -> None:
         """Close the file."""
@@ -182,6 +180,19 @@ def area_of_interest(path: PathLike | None, buffer_m: float, grid: Grid) -> "Are
     return None
 
 
+def read_area(path: PathLike) -> tuple[NDArray[np.object_], CRS]:
+    """Read the polygons of an area of interest and their CRS.
+
+    Raises:
+        OutlineError: There are none.
+    """
+    layer = read_layer(path, prefer=("glaciers",))
+    shapes = layer.geometry[shapely.get_dimensions(layer.geometry) == 2]
+    if not len(shapes):
+        raise OutlineError(f"{base_name(path)} holds no polygons, so it is no area of interest.")
+    return shapes, layer.crs
+
+
 class AreaOfInterest:
     """The region of a scene that is mapped.
 
@@ -195,18 +206,11 @@ class AreaOfInterest:
         if not 0 <= buffer_m < math.inf:
             raise OptionError(f"--aoi-buffer-m is {buffer_m:g}. It takes a number from 0.")
         self.path, self.buffer_m = str(path), buffer_m
-        layer = read_layer(path, prefer=("glaciers",))
+        shapes, crs = read_area(path)
         metric = metric_crs(grid.crs, grid.bounds)
-        shapes = layer.geometry[shapely.get_dimensions(layer.geometry) == 2]
-        if not len(shapes):
-            raise OutlineError(
-                f"{base_name(path)} holds no polygons, so it is no area of interest."
-            )
-        near = shapes[is_near(shapes, layer.crs, grid.footprint, grid.crs, buffer_m)]
-        around = part_near(
-            polygons_of(near), layer.crs, grid.footprint, grid.crs, 2 * buffer_m + ROOM_M
-        )
-        moved = transform_geometries(around, layer.crs, metric)
+        near = shapes[is_near(shapes, crs, grid.footprint, grid.crs, buffer_m)]
+        around = part_near(polygons_of(near), crs, grid.footprint, grid.crs, 2 * buffer_m + ROOM_M)
+        moved = transform_geometries(around, crs, metric)
         region = shapely.union_all(shapely.buffer(moved, buffer_m))
         self.polygon = shapely.intersection(
             transform_geometries(region, metric, grid.crs), grid.footprint

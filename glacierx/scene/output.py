@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glacierx.errors import OutputError
+from glacierx.scene.raster import raster_parts
 
 RASTERS = (".tif", ".tiff")
 
@@ -82,7 +83,7 @@ def check_output(path: str | Path, *, overwrite: bool = False, inputs: Files = (
         raise OutputError(f"{path} is no ordinary file. Give the name of a file.")
     taken = [file for file in (path, *_companions(path)) if os.path.lexists(file)]
     for file in taken:
-        if any(_same(file, given) for given in inputs if given):
+        if any(_same(file, part) for given in inputs if given for part in raster_parts(given)):
             raise OutputError(f"{file} is an input. Give another name for the result.")
     if taken and not overwrite:
         raise OutputError(f"{taken[0]} exists already. Use --overwrite to replace it.")

@@ -73,16 +73,17 @@ def mask_layout(tags: Mapping[str, str]) -> RasterLayout:
 
 def own_probability_band(dataset: Any) -> int | None:
     """Return the band of glacier in a probability map that glacierx wrote; None for any other."""
-    tags = dataset.tags()
-    classes = _json_tag(tags, "GLACIERX_CLASSES", [GLACIER])
-    own = (
-        tags.get("GLACIERX_KIND") == "probability"
+    classes = _json_tag(dataset.tags(), "GLACIERX_CLASSES", [GLACIER])
+    named = len(classes) == dataset.count and GLACIER in classes
+    return classes.index(GLACIER) + 1 if named and _is_own(dataset, 1) else None
+
+
+def _is_own(dataset: Any, band: int) -> bool:
+    return bool(
+        dataset.tags().get("GLACIERX_KIND") == "probability"
         and dataset.dtypes[0] == "uint8"
-        and dataset.scales[0] == STEP
-        and len(classes) == dataset.count
-        and GLACIER in classes
+        and dataset.scales[band - 1] == STEP
     )
-    return classes.index(GLACIER) + 1 if own else None
 
 
 class Prediction(Handle):
@@ -111,11 +112,7 @@ class Prediction(Handle):
         self._band = self._glacier_band(_json_tag(tags, "GLACIERX_CLASSES", [GLACIER]))
         self._scale = float(self._file.scales[self._band - 1])
         self._offset = float(self._file.offsets[self._band - 1])
-        self._own = (
-            tags.get("GLACIERX_KIND") == "probability"
-            and self._file.dtypes[0] == "uint8"
-            and self._scale == STEP
-        )
+        self._own = _is_own(self._file, self._band)
         self._background = nodata_is_background(self._file, self._band)
         self._temporary: TemporaryDirectory[str] | None = None
 

@@ -1,7 +1,7 @@
 """Raster: open, read, resample."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,6 +264,25 @@ def resample(
         resampling=resampling,
     )
     return out
+
+
+def read_nearest(read: Callable[[Window], NDArray[Any]], own: Grid, grid: Grid) -> NDArray[Any]:
+    """Show a raster on another grid by the nearest pixel.
+
+    Args:
+        read: Gives the pixels of a window (rows, columns), of floating point, NaN where there are
+            none.
+        own: The raster's grid.
+        grid: The grid to show it on.
+
+    Returns:
+        Pixels (rows, columns), NaN where the raster has none.
+    """
+    needed = source_window(own, grid)
+    if needed is None:
+        return np.full(grid.shape, np.nan, np.float32)
+    values = read(needed)[None]
+    return np.asarray(resample(values, own.crop(needed), grid, Resampling.nearest)[0])
 
 
 def overlap_share(dataset_grid: Grid, grid: Grid) -> float:

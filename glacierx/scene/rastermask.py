@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError, SceneError
@@ -19,9 +19,8 @@ from glacierx.scene.raster import (
     open_dataset,
     overlap_share,
     read_mask,
+    read_nearest,
     read_window,
-    resample,
-    source_window,
 )
 
 UNKNOWN = 255
@@ -164,15 +163,13 @@ class RasterMask(IceMask):
         assert own is not None
         if own.matches(self.grid):
             return self._stored(window)
-        target = self.grid.crop(window)
-        needed = source_window(own, target)
-        if needed is None:
-            return np.zeros(target.shape), np.zeros(target.shape, bool)
-        raw, valid = self._stored(needed)
-        values = np.where(valid, raw.astype(np.float64), np.nan)[None]
-        moved = resample(values, own.crop(needed), target, Resampling.nearest)[0]
+        moved = read_nearest(self._known, own, self.grid.crop(window))
         known = np.isfinite(moved)
         return np.where(known, moved, 0), known
+
+    def _known(self, window: Window) -> NDArray[np.float64]:
+        raw, valid = self._stored(window)
+        return np.where(valid, raw.astype(np.float64), np.nan)
 
     def _stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         raw = read_window(self._file, [self.band], window)[0]

@@ -75,6 +75,22 @@ def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] =
             return VectorLayer(geometry, columns, crs, name=chosen, tags=dict(source.tags()))
 
 
+def polygon_rows(source: VectorLayer, path: PathLike) -> NDArray[np.int64]:
+    """Return the rows of a layer that are polygons.
+
+    Raises:
+        OutlineError: It holds other geometries, and no polygon.
+    """
+    shapes = source.geometry
+    filled = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
+    rows: NDArray[np.int64] = filled[shapely.get_dimensions(shapes[filled]) == 2]
+    if len(filled) and not len(rows):
+        raise OutlineError(
+            f"The layer {source.name} of {base_name(path)} holds no polygons. Give one that does."
+        )
+    return rows
+
+
 def has_layer(path: PathLike, layer: str) -> bool:
     """Tell whether a vector file has a layer of that name.
 

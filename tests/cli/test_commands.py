@@ -14,23 +14,13 @@ import pytest
 import shapely
 from click.testing import CliRunner
 from factories import disc, utm_grid, write_tif
+from factories import run_command as run
 
 import glacierx as gx
 from glacierx.cli.main import COMMANDS, group
 from glacierx.outlines.outlines import as_geometries
 
 MASK = disc((120, 120), (60, 60), 40)
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(group, [str(argument) for argument in arguments])
-    assert result.exit_code == code, (result.exit_code, result.output, result.exception)
-    if code:
-        # One line of error, no traceback.
-        [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-        assert "Traceback" not in result.output
-        return line
-    return result
 
 
 @pytest.fixture

@@ -5,27 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from factories import disc, utm_grid, write_tif
-from rasterio.crs import CRS
+from factories import run_command as run
+from factories import write_outlines as outlines
 
-from glacierx.cli.main import group
 from glacierx.evaluate.table import TITLES
-from glacierx.outlines.geopackage import write_layers
-from glacierx.outlines.outlines import Outlines, as_geometries
 
 SHAPE = (90, 120)
 TRUE, FOUND = disc(SHAPE, (45, 45), 30), disc(SHAPE, (45, 48), 30)
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(group, [str(argument) for argument in arguments])
-    assert result.exit_code == code, (result.exit_code, result.output, result.exception)
-    if code:
-        [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-        assert "Traceback" not in result.output
-        return line
-    return result
 
 
 def read_csv(path):
@@ -47,12 +34,6 @@ def make(tmp_path):
 @pytest.fixture
 def pair(make):
     return make("f.tif", FOUND), make("t.tif", TRUE)
-
-
-def outlines(path, polygons, layer="glaciers"):
-    rows = Outlines(as_geometries(polygons), CRS.from_epsg(32632), {})
-    write_layers(path, {layer: rows}, {})
-    return path
 
 
 def circle(row, column, radius):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import shapely
-from factories import utm_grid
+from factories import box, utm_grid
 from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, GridError, OutlineError
@@ -14,11 +14,6 @@ from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.terrain import Dem
 
 UTM = CRS.from_epsg(32632)
-
-
-def box(rows, columns, gsd=10.0):
-    x, y = utm_grid((1, 1), gsd).to_map(np.array(rows), np.array(columns))
-    return shapely.box(x[0], y[1], x[1], y[0])
 
 
 @pytest.fixture

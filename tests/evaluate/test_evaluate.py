@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from factories import disc, utm_grid, write_tif
+from factories import box, disc, utm_grid, write_tif
+from factories import write_outlines as outlines
 from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, GridError, OptionError, OutlineError, SceneError
@@ -36,17 +37,6 @@ def make(tmp_path):
 @pytest.fixture
 def pair(make):
     return make("found.tif", FOUND), make("true.tif", TRUE)
-
-
-def outlines(path, polygons, epsg=32632, layer="glaciers", **columns):
-    rows = Outlines(as_geometries(polygons), CRS.from_epsg(epsg), columns)
-    write_layers(path, {layer: rows}, {}, overwrite=True)
-    return path
-
-
-def box(rows, columns, gsd=10.0):
-    x, y = utm_grid((1, 1), gsd).to_map(np.array(rows), np.array(columns))
-    return shapely.box(x[0], y[1], x[1], y[0])
 
 
 def test_every_score_of_two_masks(pair):

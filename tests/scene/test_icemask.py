@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from factories import disc, utm_grid, write_tif
+from factories import box, disc, utm_grid, write_tif
+from factories import write_outlines as outlines
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError, OutlineError, SceneError
-from glacierx.outlines.geopackage import write_layers
-from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.icemask import open_ice_mask
 from glacierx.scene.icewindow import MaskChoice
@@ -33,18 +32,6 @@ def make(tmp_path):
         return write_tif(tmp_path / name, values, grid or utm_grid(values.shape[1:]), **profile)
 
     return write
-
-
-def outlines(path, polygons, layer="glaciers", epsg=32632, **columns):
-    rows = Outlines(as_geometries(polygons), CRS.from_epsg(epsg), columns)
-    write_layers(path, {layer: rows}, {}, overwrite=True)
-    return path
-
-
-def box(rows, columns, gsd=10.0):
-    """The polygon around whole pixels of `utm_grid`."""
-    x, y = utm_grid((1, 1), gsd).to_map(np.array(rows), np.array(columns))
-    return shapely.box(x[0], y[1], x[1], y[0])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])

@@ -1,5 +1,6 @@
 import os
 
+import numpy as np
 import pytest
 
 from glacierx.errors import OutputError
@@ -162,3 +163,14 @@ def test_litter_of_a_dead_process_is_cleared(tmp_path):
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(OutputError, match="was not written"), staged(tmp_path / "out.txt"):
         pass
+
+
+def test_a_result_replaces_nothing_that_an_input_is_made_of(tmp_path):
+    from factories import utm_grid, write_tif
+    from rasterio.shutil import copy
+
+    source = write_tif(tmp_path / "s.tif", np.ones((1, 20, 20), "uint8"), utm_grid((20, 20)))
+    copy(str(source), str(tmp_path / "v.vrt"), driver="VRT")
+    with pytest.raises(OutputError, match="is an input"):
+        check_output(source, overwrite=True, inputs=[tmp_path / "v.vrt"])
+    check_output(source, overwrite=True, inputs=[tmp_path / "other.tif"])
