@@ -184,6 +184,63 @@ class EvaluateOptions(Options):
 
 
 @dataclass(frozen=True)
+class TrainOptions(Options):
+    """How a network learns."""
+
+    patch_px: int = option(256, "Side of a patch in pixels.", low=32, high=4096)
+    batch: int = option(8, "Patches that go through the network at once.", low=1, high=4096)
+    accumulate: int = option(1, "Batches whose gradients make one step.", low=1, high=1024)
+    epochs: int = option(40, "Times that --epoch-patches are drawn.", low=1, high=100000)
+    epoch_patches: int = option(1000, "Patches between two validations.", low=1, high=10000000)
+    lr: float = option(1e-3, "Learning rate; the highest of a schedule.", low=1e-8, high=1)
+    lr_min: float = option(1e-6, "Learning rate at the end of a schedule.", low=0, high=1)
+    weight_decay: float = option(1e-2, "Weight decay of AdamW.", low=0, high=1)
+    schedule: str = option(
+        "one-cycle",
+        "How the learning rate changes.",
+        choices=("one-cycle", "cosine", "cosine-restarts", "constant"),
+    )
+    restart_epochs: int = option(2, "Epochs before the first restart.", low=1)
+    restart_factor: int = option(2, "Each cycle is so many times the one before.", low=1)
+    loss: str = option(
+        "bce-dice",
+        "What is made small.",
+        choices=("bce-dice", "weighted-bce-dice", "focal-dice", "bce", "dice"),
+    )
+    focal_gamma: float = option(2.0, "Exponent of the focal loss.", low=0, high=10)
+    ema: float = option(
+        0.998, "Share of the averaged weights that a step keeps; 0 averages none.", low=0, high=1
+    )
+    precision: str = option(
+        "auto",
+        "Numbers that the network computes in; auto is bf16 where the device has it.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    metric: str = option(
+        "iou",
+        "What chooses the best weights: the mean over groups of scenes of this score.",
+        choices=("iou", "balanced-accuracy", "dice"),
+    )
+    patience: int = option(
+        0, "Stop when so many epochs bring no better score; 0 never stops.", low=0
+    )
+    share_low: float = option(0.01, "Least share of glacier in a patch.", low=0, high=1)
+    share_high: float = option(0.99, "Largest share of glacier in a patch.", low=0, high=1)
+    background: float = option(0.1, "Share of patches without glacier.", low=0, high=1)
+    scale_low: float = option(0.5, "Smallest window that a patch shows, in patches.", low=0.1)
+    scale_high: float = option(2.0, "Largest window that a patch shows, in patches.", low=0.1)
+    augment: str = option(
+        "full",
+        "What is changed in a patch: light, sensor, gaps and views; views alone; nothing.",
+        choices=("full", "flips", "none"),
+    )
+    band_dropout: float = option(
+        0.5, "Chance that a patch loses bands that are optional to the model.", low=0, high=1
+    )
+    seed: int = option(0, "Number that all random choices follow from.", low=0)
+
+
+@dataclass(frozen=True)
 class ExtractOptions:
     """All the tunables of the main job, group by group."""
 

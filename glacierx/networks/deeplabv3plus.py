@@ -85,11 +85,17 @@ class DeepLabV3Plus(nn.Module):
         classes: Planes of the output.
         depth: 18 or 34 layers of the encoder.
         widths: Channels of its stem and four stages.
+        stem_stride: Stride of its stem: 1 (Chu et al.) or 2 (He et al.), which halves every map.
         dilations: Dilation of its four stages.
         rates: Dilations of the pyramid.
         pyramid_width: Channels of each of its branches.
-        low_width: Channels that the map of stride 4 is reduced to.
+        low_width: Channels that each of the encoder's maps is reduced to before it is merged.
         dropouts: Of the pyramid and of the decoder.
+        skips: Encoder maps that the decoder merges, coarse to fine: 3, 2, 1 and 0 have strides 8,
+            4, 2 and 1 times that of the stem. Chu et al. merge that of stride 4 alone; finer ones keep narrow tongues apart.
+        decoder_widths: Channels after each merge; those of the pyramid if None.
+        presence: Tell the network which planes hold data, by a vector that is added to the map of
+            the stem; ours, for one network that serves several sets of bands.
     """
 
     stride = 16
@@ -102,33 +108,55 @@ class DeepLabV3Plus(nn.Module):
         *,
         depth: int = 34,
         widths: Sequence[int] = (64, 64, 128, 256, 512),
+        stem_stride: int = 1,
         dilations: Sequence[int] = (1, 1, 1, 1),
         rates: Sequence[int] = (6, 12, 18),
         pyramid_width: int = 256,
         low_width: int = 32,
         dropouts: Sequence[float] = (0.2, 0.1),
+        skips: Sequence[int] = (2,),
+        decoder_widths: Sequence[int] | None = None,
+        presence: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = ResNet(in_channels, depth=depth, widths=widths, dilations=dilations)
+        self.stride = 16 * stem_stride
+        self.encoder = ResNet(
+            in_channels,
+            depth=depth,
+            widths=widths,
+            stem_stride=stem_stride,
+            dilations=dilations,
+        )
         self.pyramid = _ASPP(
             widths[4], pyramid_width, rates=rates, attention=self.attention, dropout=dropouts[0]
         )
-        self.decoder = _Decoder(
-            pyramid_width,
-            widths[2],
-            low_width=low_width,
-            width=pyramid_width,
-            dropout=dropouts[1],
+        self.skips = tuple(skips)
+        after = tuple(decoder_widths or (pyramid_width,) * len(self.skips))
+        self.decoders = nn.ModuleList(
+            [
+                _Decoder(
+                    before, widths[skip], low_width=low_width, width=width, dropout=dropouts[1]
+                )
+                for skip, before, width in zip(
+                    self.skips, (pyramid_width, *after), after, strict=False
+                )
+            ]
         )
-        self.head = nn.Conv2d(pyramid_width, classes, 1)
+        self.presence = nn.Linear(in_channels, widths[0]) if presence else None
+        self.head = nn.Conv2d((pyramid_width, *after)[-1], classes, 1)
 
     def forward(self, inputs: Inputs) -> Output:
         """Return logits at the size of the input."""
         x = inputs.x
         check_size(x, self.stride, type(self).__name__)
-        maps = self.encoder(x)
-        fine, coarse = maps[2], maps[4]  # (b, 128, h/4, w/4), (b, 512, h/16, w/16)
-        features = self.decoder(self.pyramid(coarse), fine)  # (b, 256, h/4, w/4)
+        told = None
+        if self.presence is not None:
+            present = inputs.present
+            told = self.presence(x.new_ones(x.shape[:2]) if present is None else present)
+        maps = self.encoder(x, told)
+        features = self.pyramid(maps[4])  # (b, 256, h/16, w/16), from (b, 512, h/16, w/16)
+        for decoder, skip in zip(self.decoders, self.skips, strict=True):
+            features = decoder(features, maps[skip])  # (b, 256, h/4, w/4) for stage 2
         mask = upsample(self.head(features), x.shape[-2:])  # (b, classes, h, w)
         return Output(mask=mask, features=features)
 

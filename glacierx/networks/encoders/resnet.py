@@ -83,9 +83,15 @@ class ResNet(nn.Module):
         self.channels = tuple(widths)
         self.strides = tuple(stem_stride * factor for factor in (1, 2, 4, 8, 16))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the maps of the stem and the four stages, finest first."""
-        maps = [self.stem(x)]
+    def forward(self, x: Tensor, told: Tensor | None = None) -> list[Tensor]:
+        """Return the maps of the stem and the four stages, finest first.
+
+        Args:
+            x: The input (batch, channels, rows, columns).
+            told: Added to every place of the map of the stem (batch, channels of the stem).
+        """
+        first = self.stem(x)
+        maps = [first if told is None else first + told[:, :, None, None]]
         x = self.pool(maps[0])
         for stage in self.stages:
             x = stage(x)

@@ -1,0 +1,1 @@
+"""From scenes and reference outlines to a model."""

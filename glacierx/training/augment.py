@@ -1,0 +1,189 @@
+"""What a patch could also have looked like: drawn anew each time, on the device.
+
+All numbers are of our choice. Planes are scaled so that most of a scene lies between 0 and 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from glacierx.predict.tta import VIEWS, turn
+from glacierx.training.samples import IGNORED, INVALID
+
+OPTICAL = ("blue", "green", "red", "nir", "swir1", "swir2")
+LEAST_OPTICAL = 3
+# How much haze adds and how much light a shadow keeps, by role; the sky is blue.
+HAZE = {"blue": 0.35, "green": 0.28, "red": 0.22, "nir": 0.14, "swir1": 0.05, "swir2": 0.03}
+SKY = {"blue": 0.40, "green": 0.32, "red": 0.26, "nir": 0.22, "swir1": 0.18, "swir2": 0.18}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches on a device.
+
+    Attributes:
+        x: Planes (batch, roles, rows, columns).
+        present: 1 where a plane holds data (batch, roles).
+        label: Labels (batch, rows, columns), as `glacierx.training.samples` numbers them.
+    """
+
+    x: Tensor
+    present: Tensor
+    label: Tensor
+
+    def take_out(self, roles: Tensor) -> "Batch":
+        """Return the batch with planes zeroed where *roles* (batch, roles) is True."""
+        keep = (~roles).to(self.x.dtype)
+        return Batch(self.x * keep[..., None, None], self.present * keep, self.label)
+
+
+class Augmenter:
+    """Turn, light, veil and cover patches.
+
+    Args:
+        roles: What the planes measure.
+        kind: ``full``; ``flips``, the symmetries of the square alone (Chu et al. 2022); or
+            ``none``.
+        band_dropout: Chance that a patch loses planes. At least three optical planes, or NIR, stay.
+        optional: Planes that may be lost; the others always stay.
+    """
+
+    def __init__(
+        self, roles: Sequence[str], kind: str, band_dropout: float, optional: Sequence[str]
+    ) -> None:
+        self._roles, self._kind, self._dropout = tuple(roles), kind, band_dropout
+        self._optional = torch.tensor([role in optional for role in roles])
+        self._optical = torch.tensor([role in OPTICAL for role in roles])
+        self._haze = torch.tensor([HAZE.get(role, 0.0) for role in roles])
+        self._sky = torch.tensor([SKY.get(role, 1.0) for role in roles])
+
+    def __call__(self, batch: Batch, random: torch.Generator) -> Batch:
+        """Return another look of a batch; *random* lives on the batch's device."""
+        if self._kind == "none":
+            return batch
+        batch = turned(batch, random)
+        if self._kind == "full":
+            batch = self._lit(batch, random)
+            batch = covered(batch, random)
+        if self._dropout:
+            batch = batch.take_out(self._lost(batch, random))
+        return batch
+
+    def _lit(self, batch: Batch, random: torch.Generator) -> Batch:
+        """Change light and sensor: gain, offset, gamma, haze, shadow, saturation, noise."""
+        x, device = batch.x, batch.x.device
+        many, planes = x.shape[:2]
+        optical = self._optical.to(device)[None, :, None, None]
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, 1, 1, generator=random, device=device)
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(*shape, 1, 1, generator=random, device=device)
+
+        gain = torch.exp(0.15 * normal(many, 1) + 0.08 * normal(many, planes))
+        offset = 0.05 * normal(many, 1) + 0.03 * normal(many, planes)
+        gamma = torch.exp(0.2 * normal(many, 1) + 0.08 * normal(many, planes))
+        lit = x.clamp_min(1e-3) ** gamma * gain + x.clamp_max(0) + offset
+        shade = blobs(x, 6, random)
+        with_shadow = uniform(many, 1) < 0.25
+        depth = shade * with_shadow * (0.5 + 0.5 * uniform(many, 1))
+        lit = torch.where(
+            optical, lit * (1 - depth * (1 - self._sky.to(device)[None, :, None, None])), lit
+        )
+        veil = blobs(x, 3, random) * (uniform(many, 1) < 0.2) * uniform(many, 1)
+        haze = veil * self._haze.to(device)[None, :, None, None] * 2
+        lit = lit * (1 - haze) + haze * 0.9
+        level = 0.6 + 0.6 * uniform(many, 1)
+        saturated = (uniform(many, 1) < 0.25) & optical
+        lit = torch.where(saturated, torch.minimum(lit, level), lit)
+        noise = torch.randn(x.shape, generator=random, device=device)
+        lit = lit + noise * 0.03 * uniform(many, 1) ** 2
+        valid = (batch.label != INVALID)[:, None]
+        there = batch.present[..., None, None] * valid
+        return Batch(lit.clamp(-0.5, 1.5) * there, batch.present, batch.label)
+
+    def _lost(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """Choose the planes that go (batch, roles)."""
+        device, present = batch.x.device, batch.present > 0
+        many = len(present)
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=random, device=device)
+
+        chance = 0.15 + 0.45 * uniform(many, 1)
+        lost = (uniform(*present.shape) < chance) & self._optional.to(device)
+        lost &= (uniform(many, 1) < self._dropout) & present
+        left = present & ~lost
+        enough = (left & self._optical.to(device)).sum(dim=1) >= LEAST_OPTICAL
+        if "nir" in self._roles:
+            enough |= left[:, self._roles.index("nir")]
+        return lost & enough[:, None]
+
+
+def turned(batch: Batch, random: torch.Generator) -> Batch:
+    """Show each patch in one of the eight views of a square."""
+    views = VIEWS["d4"]
+    chosen = torch.randint(
+        len(views), (len(batch.x),), generator=random, device=batch.x.device
+    ).tolist()
+    x = torch.stack([turn(part, views[k]) for part, k in zip(batch.x, chosen, strict=True)])
+    label = torch.stack(
+        [turn(part, views[k]) for part, k in zip(batch.label, chosen, strict=True)]
+    )
+    return Batch(x, batch.present, label)
+
+
+def covered(batch: Batch, random: torch.Generator) -> Batch:
+    """Hide a rectangle in some patches, as a gap in the data does; nothing is known there."""
+    x, label = batch.x.clone(), batch.label.clone()
+    numbers = torch.rand(len(x), 5, generator=random, device=x.device).tolist()
+    for index, (chance, a, b, c, d) in enumerate(numbers):
+        if chance > 0.15:
+            continue
+        side = x.shape[-1]
+        high, wide = (int(side * (0.1 + 0.35 * share)) for share in (a, b))
+        top, left = int((side - high) * c), int((side - wide) * d)
+        place = slice(top, top + high), slice(left, left + wide)
+        x[index, :, *place] = 0
+        label[index, *place] = INVALID
+    return Batch(x, batch.present, label)
+
+
+def blobs(x: Tensor, cells: int, random: torch.Generator) -> Tensor:
+    """Make smooth patches of 0 to 1 that cover about half of each sample (batch, 1, r, c)."""
+    coarse = torch.randn(len(x), 1, cells, cells, generator=random, device=x.device)
+    field = F.interpolate(coarse, size=x.shape[-2:], mode="bicubic", align_corners=True)
+    return torch.sigmoid(8 * field)
+
+
+def resized(
+    values: Tensor, label: Tensor, side: int
+) -> tuple[Tensor, Tensor]:
+    """Bring a window to the side of a patch; what lies beside a gap becomes unknown.
+
+    Args:
+        values: Planes (roles, rows, columns), 0 where there is no data.
+        label: Labels (rows, columns).
+        side: Rows and columns wanted.
+    """
+    if values.shape[-1] == side:
+        return values, label
+    valid = (label != INVALID).to(values.dtype)[None]
+
+    def smooth(planes: Tensor) -> Tensor:
+        shrinks = planes.shape[-1] > side
+        return F.interpolate(
+            planes[None], size=(side, side), mode="bilinear", align_corners=False, antialias=shrinks
+        )[0]
+
+    share = smooth(valid)
+    small = F.interpolate(label[None, None].float(), size=(side, side), mode="nearest-exact")[0, 0]
+    small = small.to(label.dtype)
+    gap = share[0] < 0.5
+    small = torch.where(gap, torch.full_like(small, INVALID), small)
+    small = torch.where(~gap & (small == INVALID), torch.full_like(small, IGNORED), small)
+    return torch.where(gap, 0.0, smooth(values) / share.clamp_min(1e-3)), small

@@ -1,0 +1,203 @@
+"""Labelled scenes that a network learns from, and the file that carries them to another machine."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glacierx.errors import SceneError
+from glacierx.scene.staging import staged
+
+OTHER, ICE, INVALID, IGNORED = 0, 1, 254, 255
+"""What a label says: no ice, ice, no data in the scene, nothing known of a pixel that has data."""
+
+PARTS = ("train", "validation", "test")
+FORMAT = "glacierx samples 1"
+
+Values = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+
+
+class Source(Protocol):
+    """A labelled scene that is read by window.
+
+    Attributes:
+        name: What messages call it.
+        roles: What its planes measure.
+        shape: Rows and columns.
+        gsd_m: Ground sampling distance in metres.
+        part: ``train``, ``validation`` or ``test``.
+        group: Scenes whose scores are pooled.
+        weight: How often it is drawn, relative to its size.
+        about: What a record says of it.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    shape: tuple[int, int]
+    gsd_m: float
+    part: str
+    group: str
+    weight: float
+    about: Mapping[str, Any]
+
+    def read(self, top: int, left: int, rows: int, columns: int) -> tuple[Values, Labels]:
+        """Read a window, which may reach beyond the scene.
+
+        Returns:
+            Scaled values (roles, rows, columns), 0 where there is no data, and labels (rows,
+            columns).
+        """
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled scene in memory; see `Source`.
+
+    Attributes:
+        values: Planes (roles, rows, columns), scaled as the network wants them.
+        label: Labels (rows, columns).
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    values: NDArray[np.float16]
+    label: Labels
+    gsd_m: float
+    part: str = "train"
+    group: str = "all"
+    weight: float = 1.0
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.label.shape[0], self.label.shape[1]
+
+    def read(self, top: int, left: int, rows: int, columns: int) -> tuple[Values, Labels]:
+        """Read a window; see `Source.read`."""
+        values = np.zeros((len(self.roles), rows, columns), np.float32)
+        label = np.full((rows, columns), INVALID, np.uint8)
+        inner, outer = overlap(self.shape, top, left, rows, columns)
+        values[:, *outer] = self.values[:, *inner]
+        label[outer] = self.label[inner]
+        return values, label
+
+
+Window = tuple[slice, slice]
+
+
+def overlap(
+    shape: tuple[int, int], top: int, left: int, rows: int, columns: int
+) -> tuple[Window, Window]:
+    """Return where a window meets a scene: in the scene, and in the window."""
+    inner, outer = [], []
+    for first, count, length in ((top, rows, shape[0]), (left, columns, shape[1])):
+        start, end = min(max(first, 0), length), max(min(first + count, length), 0)
+        end = max(start, end)
+        inner.append(slice(start, end))
+        outer.append(slice(start - first, end - first))
+    return (inner[0], inner[1]), (outer[0], outer[1])
+
+
+def load_source(source: Source) -> Sample:
+    """Read a whole scene into memory, two bytes for each value."""
+    if isinstance(source, Sample):
+        return source
+    values, label = source.read(0, 0, *source.shape)
+    return Sample(
+        source.name,
+        source.roles,
+        values.astype(np.float16),
+        label,
+        source.gsd_m,
+        source.part,
+        source.group,
+        source.weight,
+        source.about,
+    )
+
+
+def save_samples(
+    sources: Sequence[Source],
+    path: str | Path,
+    *,
+    about: Mapping[str, Any],
+    overwrite: bool = False,
+) -> Path:
+    """Write labelled scenes into one file that needs no GDAL to be read.
+
+    Args:
+        sources: Scenes.
+        path: A file ending in ``.npz``.
+        about: What the file says of itself: the scaling, the roles.
+        overwrite: Replace an existing file.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise SceneError(f"{path} is no sample file: give it the ending .npz.")
+    listed: list[dict[str, Any]] = []
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, source in enumerate(sources):
+        sample = load_source(source)
+        arrays[f"values_{number}"] = sample.values
+        arrays[f"label_{number}"] = sample.label
+        listed.append({
+            "name": sample.name, "roles": list(sample.roles), "gsd_m": sample.gsd_m,
+            "part": sample.part, "group": sample.group, "weight": sample.weight,
+            "about": dict(sample.about),
+        })  # fmt: skip
+    text = json.dumps({"format": FORMAT, "about": dict(about), "samples": listed}, sort_keys=True)
+    arrays["card"] = np.frombuffer(text.encode(), np.uint8)
+    with staged(path, overwrite=overwrite) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub's allow_pickle
+    return path
+
+
+def load_samples(path: str | Path) -> tuple[list[Sample], dict[str, Any]]:
+    """Read what `save_samples` wrote.
+
+    Returns:
+        The scenes, and what the file says of itself.
+
+    Raises:
+        SceneError: The file is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            card = json.loads(bytes(file["card"]).decode())
+            if card.get("format") != FORMAT:
+                raise ValueError(f"it says {card.get('format')!r}, expected {FORMAT!r}")
+            samples = [
+                _sample(entry, file[f"values_{number}"], file[f"label_{number}"])
+                for number, entry in enumerate(card["samples"])
+            ]
+        return samples, card["about"]
+    except FileNotFoundError as error:
+        raise SceneError(f"The sample file {path} does not exist. Check the path.") from error
+    except Exception as error:
+        raise SceneError(
+            f"{path.name} is no sample file: {error}. Make one with glacierx train --export."
+        ) from error
+
+
+def _sample(entry: Mapping[str, Any], values: NDArray[Any], label: NDArray[Any]) -> Sample:
+    roles = tuple(str(role) for role in entry["roles"])
+    if values.shape != (len(roles), *label.shape) or values.dtype != np.float16:
+        raise ValueError(f"the planes of {entry['name']} do not fit its labels")
+    return Sample(
+        str(entry["name"]),
+        roles,
+        values,
+        label.astype(np.uint8),
+        float(entry["gsd_m"]),
+        str(entry["part"]),
+        str(entry["group"]),
+        float(entry["weight"]),
+        dict(entry["about"]),
+    )
