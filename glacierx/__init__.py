@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from glacierx.predict.card import Card, Slot
     from glacierx.predict.classic import PixelMethod
     from glacierx.predict.fit import fit
-    from glacierx.predict.model import Model, build_model, load_model, save_model
+    from glacierx.predict.model import load_model, save_model
+    from glacierx.predict.modelfile import Model, build_model
     from glacierx.predict.normalise import Normalisation
     from glacierx.predict.predict import predict
     from glacierx.scene.geotiff import write_raster
@@ -85,7 +86,7 @@ _HOMES = {
     "Inventory": "outlines.reference",
     "MaskChoice": "scene.icewindow",
     "MissingBandError": "errors",
-    "Model": "predict.model",
+    "Model": "predict.modelfile",
     "ModelError": "errors",
     "Normalisation": "predict.normalise",
     "OptionError": "errors",
@@ -106,7 +107,7 @@ _HOMES = {
     "SimulateOptions": "options",
     "Slot": "predict.card",
     "add_attributes": "outlines.attributes",
-    "build_model": "predict.model",
+    "build_model": "predict.modelfile",
     "compare": "evaluate.compare",
     "draw_errors": "errormap",
     "draw_outlines": "picture",

@@ -18,7 +18,7 @@ from glacierx.evaluate.tally import LEAST_ROWS
 from glacierx.picture import COLOURS, NODATA_COLOR, save_png, stretched
 from glacierx.scene.bands import role_in_text
 from glacierx.scene.grid import Grid, row_bands
-from glacierx.scene.output import check_suffix, staged
+from glacierx.scene.output import check_output, check_suffix
 from glacierx.scene.raster import (
     PathLike,
     dataset_grid,
@@ -28,6 +28,7 @@ from glacierx.scene.raster import (
     resample,
     source_window,
 )
+from glacierx.scene.staging import staged
 
 LONGEST_PX, SHORTEST_PX = 1600, 800
 # Told apart by colour-blind eyes, after Okabe and Ito; the image below is grey.
@@ -106,7 +107,8 @@ def draw_errors(
     pixels = pixels.repeat(larger, axis=0).repeat(larger, axis=1)
     whole = _with_legend(pixels, grid.pixel_m[1] / larger, titles, shares)
     inputs = [pair.prediction, pair.truth, pair.image]
-    with staged(path, overwrite=overwrite, inputs=inputs) as part:
+    check_output(path, overwrite=overwrite, inputs=inputs)
+    with staged(path, overwrite=overwrite) as part:
         save_png(part, whole)
     return Path(path)
 

@@ -17,20 +17,20 @@ from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.reference import Inventory
 from glacierx.outlines.smooth import smooth_outlines
 from glacierx.outlines.trace import trace_outlines
+from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
-from glacierx.predict.model import Model
+from glacierx.predict.modelfile import Model
 from glacierx.predict.predict import (
     PredictionFiles,
-    choose_model,
     make_record,
     write_prediction,
 )
 from glacierx.scene.geotiff import check_rasters
-from glacierx.scene.output import staged
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.provenance import fingerprint, versions
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
+from glacierx.scene.staging import staged
 from glacierx.scene.terrain import Dem
 
 Progress = Callable[[int, int, str], None]

@@ -16,9 +16,10 @@ from glacierx.errors import OutputError
 from glacierx.outlines.outlines import Outlines
 from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.grid import Grid
-from glacierx.scene.output import staged
+from glacierx.scene.output import check_output
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
+from glacierx.scene.staging import staged
 
 # Natural colours where there are such bands, else those that show ice and plants apart.
 COLOURS = (("red", "green", "blue"), ("swir1", "nir", "green"), ("nir", "red", "green"))
@@ -56,7 +57,8 @@ def draw_outlines(
     if divides is not None:
         lines = transform_geometries(divides.geometry, divides.crs, grid.crs)
         picture = _paint(picture, _ink(lines, grid), DIVIDE_COLOR)
-    with staged(path, overwrite=overwrite, inputs=scene.paths) as part:
+    check_output(path, overwrite=overwrite, inputs=scene.paths)
+    with staged(path, overwrite=overwrite) as part:
         pixels = np.rint(picture).astype(np.uint8).transpose(1, 2, 0)
         save_png(part, Image.fromarray(pixels))
     return Path(path)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from glacierx.scene.output import staged
 from glacierx.scene.raster import PathLike, is_remote
+from glacierx.scene.staging import staged
 
 
 class RunLog:

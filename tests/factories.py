@@ -10,6 +10,7 @@ from rasterio.crs import CRS
 from glacierx.cli.main import group
 from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.predict.card import Card, Slot
 from glacierx.scene.grid import Grid
 
 ORIGIN = 600_000.0, 5_200_000.0
@@ -94,3 +95,18 @@ def run_command(*arguments, code=0):
         assert "Traceback" not in result.output
         return line
     return result
+
+
+TINY = {"depth": 18, "widths": [4, 4, 4, 4, 16], "pyramid_width": 4, "low_width": 2}
+
+
+def tiny_card(**changes):
+    """The card of a network that is built at once."""
+    defaults = {
+        "name": "tiny",
+        "architecture": "attention_deeplabv3plus",
+        "inputs": (Slot("green"), Slot("nir"), Slot("swir1", required=False)),
+        "arguments": TINY,
+        "patch_px": 64,
+    }
+    return Card(**{**defaults, **changes})

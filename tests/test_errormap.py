@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from factories import disc, utm_grid, write_tif
@@ -97,6 +99,9 @@ def test_a_picture_is_a_png_and_never_replaces_another(pair, tmp_path):
     path = draw_errors(pair, tmp_path / "e.png")
     with pytest.raises(OutputError, match="--overwrite"):
         draw_errors(pair, path)
+    shutil.copy(pair.prediction, path)  # A raster is what its bytes say, not its name.
+    with pytest.raises(OutputError, match="is an input"):
+        draw_errors(Pair(path, pair.truth), path, overwrite=True)
 
 
 def test_north_is_up_whatever_the_order_of_the_rows(pair, tmp_path):

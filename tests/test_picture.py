@@ -53,3 +53,5 @@ def test_divides_are_yellow_and_nodata_grey(make_scene, tmp_path):
     assert picture[:, 2, 2].tolist() == list(NODATA_COLOR)
     with gx.open_scene(path) as scene, pytest.raises(gx.OutputError, match="exists already"):
         gx.draw_outlines(scene, found.glaciers, None, tmp_path / "o.png")
+    with gx.open_scene(path) as scene, pytest.raises(gx.OutputError, match="is an input"):
+        gx.draw_outlines(scene, found.glaciers, None, path, overwrite=True)

@@ -45,7 +45,7 @@ def show_results(
         overwrite: Replace existing files.
     """
     from glacierx.evaluate.table import csv_text, json_text
-    from glacierx.scene.output import staged
+    from glacierx.scene.staging import staged
 
     shown = text + "\n"
     for path, content in zip(files, (json_text(record), csv_text(*rows)), strict=True):

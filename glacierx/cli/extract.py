@@ -60,8 +60,9 @@ def command(
     from glacierx.outlines.geopackage import check_format, save_layers
     from glacierx.record import RunLog
     from glacierx.scene.geotiff import check_rasters
-    from glacierx.scene.output import check_outputs, staged
+    from glacierx.scene.output import check_outputs
     from glacierx.scene.scene import open_scene
+    from glacierx.scene.staging import staged
 
     driver = check_format(output)
     rasters = {kind: path for kind in ("probability", "mask") if (path := arguments.pop(kind))}

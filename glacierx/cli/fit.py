@@ -61,7 +61,8 @@ def command(
         glacierx fit ratio --scene scene.tif --outlines outlines.gpkg -o ratio.safetensors
     """
     from glacierx.predict.fit import fit
-    from glacierx.predict.model import check_model_path, save_model
+    from glacierx.predict.model import save_model
+    from glacierx.predict.modelfile import check_model_path
     from glacierx.scene.output import check_output
     from glacierx.scene.scene import open_scene
 

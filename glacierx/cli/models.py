@@ -27,7 +27,8 @@ def list_models() -> None:
     """
     from glacierx.networks import architectures
     from glacierx.predict.classic import METHODS
-    from glacierx.predict.model import find_model, load_card, shipped_models
+    from glacierx.predict.model import find_model, shipped_models
+    from glacierx.predict.modelfile import load_card
 
     names = shipped_models()
     click.echo("Models:" if names else "Models: none ships yet; give a file with --model.")
@@ -51,8 +52,9 @@ def show_model(model: str) -> None:
         glacierx models show model.safetensors
     """
     from glacierx.predict.classic import METHODS, PixelMethod
-    from glacierx.predict.methodfile import METHOD_KEY, card_of
-    from glacierx.predict.model import find_model, load_card, load_model, read_metadata
+    from glacierx.predict.methodfile import card_of
+    from glacierx.predict.model import find_model, load_model
+    from glacierx.predict.modelfile import METHOD_KEY, load_card, read_metadata
 
     if model in METHODS:
         click.echo(json.dumps({"name": model, "kind": "pixel method", "rule": METHODS[model]}))

@@ -23,8 +23,9 @@ from glacierx.outlines.outlines import (
     touching_pairs,
 )
 from glacierx.scene.geodesy import LONLAT, transform_geometries
-from glacierx.scene.output import Files, check_suffix, staged
+from glacierx.scene.output import Files, check_output, check_suffix
 from glacierx.scene.raster import PathLike, base_name, gdal_reason
+from glacierx.scene.staging import staged
 from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
 
 RECORD_TAG = "GLACIERX_RECORD"
@@ -68,7 +69,8 @@ def write_layers(
         OutputError: The file exists, or cannot be written.
     """
     driver = check_format(path)
-    with staged(path, overwrite=overwrite, inputs=inputs) as part:
+    check_output(path, overwrite=overwrite, inputs=inputs)
+    with staged(path, overwrite=overwrite) as part:
         save_layers(part, layers, record, driver)
     return Path(path)
 

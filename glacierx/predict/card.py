@@ -4,13 +4,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from glacierx.errors import MissingBandError, ModelError, SceneError
 from glacierx.predict.normalise import Normalisation
 from glacierx.predict.tta import VIEWS
-from glacierx.scene.scene import Scene
 from glacierx.scene.sensors import OPTICAL, ROLES
+
+if TYPE_CHECKING:
+    from glacierx.scene.scene import Scene
 
 FORMAT = 1
 
@@ -127,7 +129,7 @@ class Card:
         """The output plane of glacier."""
         return self.classes.index("glacier")
 
-    def check(self, scene: Scene) -> None:
+    def check(self, scene: "Scene") -> None:
         """Refuse a scene that lacks what the model needs, before any pixel is read.
 
         Raises:
@@ -149,7 +151,7 @@ class Card:
                 "unknown. Give --sensor and --level, or --scale and --offset."
             )
 
-    def fits(self, scene: Scene) -> bool:
+    def fits(self, scene: "Scene") -> bool:
         """Tell whether the model can take a scene and was made for its GSD."""
         try:
             self.check(scene)

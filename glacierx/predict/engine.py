@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glacierx.errors import ModelError, OptionError
 from glacierx.networks.layers import Inputs
-from glacierx.predict.model import Model
+from glacierx.predict.modelfile import Model
 from glacierx.predict.normalise import Normaliser
 from glacierx.predict.tiling import Patch
 from glacierx.predict.tta import VIEWS, turn, turn_back

@@ -12,12 +12,12 @@ from glacierx.errors import ModelError
 from glacierx.predict.card import are_boxes, is_number
 from glacierx.predict.classic import PixelMethod, fitted_notes, roles_of
 from glacierx.predict.forest import Forest, check_forest
+from glacierx.predict.modelfile import METHOD_KEY
 from glacierx.scene.indices import INDICES, NUMBERS, REFLECTANCE
-from glacierx.scene.output import staged
 from glacierx.scene.raster import PathLike
 from glacierx.scene.sensors import OPTICAL
+from glacierx.scene.staging import staged
 
-METHOD_KEY = "glacierx_method"
 FORMAT = 1
 KEYS = {"format", "name", "thresholds", "units", "features", "training"}
 # What each fitted method may compare.

@@ -1,80 +1,24 @@
-"""Model = network + card; save, load, check a scene. Fitted pixel methods use the same doors."""
+"""Models by name or file, networks and fitted pixel methods alike: find, load, save, check."""
 
-import hashlib
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
 
 from glacierx.errors import ModelError
-from glacierx.networks import build
-from glacierx.predict.card import Card
 from glacierx.predict.classic import METHODS, PixelMethod
-from glacierx.predict.methodfile import METHOD_KEY, read_method, save_method
-from glacierx.scene.output import staged
+from glacierx.predict.methodfile import read_method, save_method
+from glacierx.predict.modelfile import (
+    METHOD_KEY,
+    Model,
+    check_model_path,
+    load_card,
+    load_network,
+    read_metadata,
+    save_network,
+    sha256_of,
+)
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 
-CARD_KEY = "glacierx_card"
 WEIGHTS = Path(__file__).parent.parent / "weights"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network with its card.
-
-    Attributes:
-        network: The network, in evaluation mode.
-        card: Its contract.
-        sha256: Of the file it was read from; empty for one made in memory.
-    """
-
-    network: nn.Module
-    card: Card
-    sha256: str = ""
-
-    @property
-    def name(self) -> str:
-        """What the model is called."""
-        return self.card.name
-
-    def check(self, scene: Scene) -> None:
-        """Refuse a scene that lacks what the model needs, before any pixel is read."""
-        self.card.check(scene)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what a run record says of the model."""
-        return {
-            "name": self.card.name,
-            "kind": "network",
-            "architecture": self.card.architecture,
-            "sha256": self.sha256 or None,
-            "roles": list(self.card.roles),
-            "normalisation": self.card.normalisation.kind,
-        }
-
-
-def build_model(card: Card, seed: int = 0) -> Model:
-    """Build a model with fresh weights.
-
-    Args:
-        card: Its contract.
-        seed: Number that the weights follow from; the global generator is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build(
-            card.architecture,
-            in_channels=len(card.inputs),
-            classes=len(card.classes),
-            **card.arguments,
-        )
-    return Model(network.eval(), card)
 
 
 def save_model(model: Model | PixelMethod, path: PathLike, *, overwrite: bool = False) -> Path:
@@ -85,61 +29,10 @@ def save_model(model: Model | PixelMethod, path: PathLike, *, overwrite: bool = 
         path: The file, ending in ``.safetensors``.
         overwrite: Replace an existing file.
     """
+    if isinstance(model, Model):
+        return save_network(model, path, overwrite=overwrite)
     check_model_path(path)
-    if isinstance(model, PixelMethod):
-        return save_method(model, path, overwrite=overwrite)
-    weights = {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.network.state_dict().items()
-    }
-    with staged(path, overwrite=overwrite) as part:
-        save_file(weights, part, metadata={CARD_KEY: model.card.to_json()})
-    return Path(path)
-
-
-def check_model_path(path: PathLike) -> None:
-    """Refuse a model file of another ending.
-
-    Raises:
-        ModelError: It is none.
-    """
-    if Path(path).suffix != ".safetensors":
-        raise ModelError(f"{path} is no model file: give it the ending .safetensors.")
-
-
-def load_card(path: PathLike) -> Card:
-    """Read the card of a model file, not its weights.
-
-    Raises:
-        ModelError: The file is missing, is not safetensors, or has no card.
-    """
-    path = Path(path)
-    metadata = read_metadata(path)
-    if METHOD_KEY in metadata:
-        raise ModelError(
-            f"{path.name} is a fitted pixel method and has no card of a network. "
-            "Load it with glacierx.load_model."
-        )
-    if CARD_KEY not in metadata:
-        raise ModelError(
-            f"{path.name} holds weights without a card, so their bands and scaling are unknown. "
-            "Save it with glacierx.save_model."
-        )
-    return Card.from_json(metadata[CARD_KEY], path.name)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read what a safetensors file says of itself.
-
-    Raises:
-        ModelError: The file is missing, a pickle or damaged.
-    """
-    _check_kind(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    return save_method(model, path, overwrite=overwrite)
 
 
 def check_file(path: Path, scene: Scene) -> None:
@@ -162,22 +55,9 @@ def load_model(path: PathLike) -> Model | PixelMethod:
     """
     path = find_model(path)
     metadata = read_metadata(path)
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
     if METHOD_KEY in metadata:
-        return read_method(path, metadata[METHOD_KEY], digest)
-    card = load_card(path)
-    model = build_model(card)
-    expected = model.network.state_dict()
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - safetensors has no iterator
-            _check_weights(path.name, card, expected, found)
-            weights = {name: file.get_tensor(name).to(expected[name].dtype) for name in found}
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
-    model.network.load_state_dict(weights)
-    return Model(model.network.eval(), card, digest)
+        return read_method(path, metadata[METHOD_KEY], sha256_of(path))
+    return load_network(path)
 
 
 def find_model(path: PathLike) -> Path:
@@ -199,47 +79,3 @@ def find_model(path: PathLike) -> Path:
 def shipped_models() -> list[str]:
     """Return the names of the models that come with the package."""
     return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
-
-
-def _check_kind(path: Path) -> None:
-    if not path.is_file():
-        raise ModelError(f"The model file {path} does not exist. Check the path.")
-    with path.open("rb") as file:
-        start = file.read(9)
-    # A safetensors file begins with a length, whose bytes can be those of a pickle or an archive.
-    header = start[8:9] == b"{"
-    pickled = not header and (start[:2] == b"PK" or start[:1] == b"\x80")
-    if pickled or path.suffix in (".pt", ".pth", ".pkl"):
-        raise ModelError(
-            f"{path.name} is a pickle, which can run any code when it is loaded, so glacierx never "
-            "does. Convert its weights to safetensors where you trust them."
-        )
-    if not header:
-        raise ModelError(f"{path.name} is not a safetensors file. Give one that glacierx saved.")
-
-
-def _check_weights(name: str, card: Card, expected: Any, found: Any) -> None:
-    def listed(names: set[str]) -> str:
-        return ", ".join(sorted(names)[:3]) + (" ..." if len(names) > 3 else "")
-
-    missing, extra = set(expected) - set(found), set(found) - set(expected)
-    wrong = {key for key in set(found) & set(expected) if found[key] != tuple(expected[key].shape)}
-    problems = [f"it lacks {listed(missing)}"] * bool(missing)
-    problems += [f"it has {listed(extra)} that the architecture does not"] * bool(extra)
-    problems += [
-        f"{key} is {list(found[key])} and should be {list(expected[key].shape)}"
-        for key in sorted(wrong)[:2]
-    ]
-    if problems:
-        arguments = json.dumps(dict(card.arguments))
-        raise ModelError(
-            f"Card and weights of {name} disagree ({card.architecture} {arguments}): "
-            f"{'; '.join(problems)}. The file is damaged or was edited; get it again."
-        )
-
-
-def _unreadable(path: Path, error: BaseException) -> ModelError:
-    return ModelError(
-        f"{path.name} cannot be read as safetensors: {str(error).strip()}. "
-        "The file is damaged or cut short; get it again."
-    )

@@ -1,7 +1,6 @@
 """How a model wants its pixels scaled; part of its card."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glacierx.errors import ModelError
-from glacierx.predict.sample import sample_scene
-from glacierx.scene.scene import Scene
 
 KINDS = ("joint-minmax-patch", "percentile-scene", "fixed")
 LOWEST, HIGHEST = -0.5, 1.5
@@ -82,25 +79,3 @@ class Normaliser:
         if self.bounded:
             scaled = scaled.clip(LOWEST, HIGHEST)
         return np.where(valid, scaled, np.float32(0)).astype(np.float32)
-
-
-def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> Normaliser:
-    """Make a normalisation ready for a scene.
-
-    Args:
-        how: The card's normalisation.
-        scene: The scene.
-        roles: The card's roles; those that the scene lacks are left out.
-    """
-    present = [role in scene.roles for role in roles]
-    if how.kind == "joint-minmax-patch":
-        return Normaliser(None, None)
-    if how.kind == "fixed":
-        mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
-        return Normaliser(mean[present], std[present])
-    sample = sample_scene(scene, [role for role in roles if role in scene.roles])
-    if sample.shape[1] == 0:
-        nothing = np.zeros(len(sample), np.float32)
-        return Normaliser(nothing, nothing + 1)
-    low, high = np.percentile(sample, [how.low, how.high], axis=1).astype(np.float32)
-    return Normaliser(low, np.maximum(high - low, np.float32(1e-12)), bounded=True)

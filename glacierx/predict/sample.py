@@ -1,4 +1,4 @@
-"""A bounded sample of a scene's pixels, the same however the scene is tiled."""
+"""A bounded sample of a scene's pixels, however it is tiled, and a normalisation fitted to it."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from glacierx.predict.normalise import Normalisation, Normaliser
 from glacierx.scene.scene import Scene
 
 LATTICE = 16
@@ -34,6 +35,28 @@ def sample_scene(scene: Scene, roles: Sequence[str]) -> NDArray[np.float32]:
             raster = scene.read(Window(left, top, width, height), roles)
             parts.append(raster.values[:, raster.valid])
     return np.concatenate(parts, axis=1)
+
+
+def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> Normaliser:
+    """Make a normalisation ready for a scene.
+
+    Args:
+        how: The card's normalisation.
+        scene: The scene.
+        roles: The card's roles; those that the scene lacks are left out.
+    """
+    present = [role in scene.roles for role in roles]
+    if how.kind == "joint-minmax-patch":
+        return Normaliser(None, None)
+    if how.kind == "fixed":
+        mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
+        return Normaliser(mean[present], std[present])
+    sample = sample_scene(scene, [role for role in roles if role in scene.roles])
+    if sample.shape[1] == 0:
+        nothing = np.zeros(len(sample), np.float32)
+        return Normaliser(nothing, nothing + 1)
+    low, high = np.percentile(sample, [how.low, how.high], axis=1).astype(np.float32)
+    return Normaliser(low, np.maximum(high - low, np.float32(1e-12)), bounded=True)
 
 
 def _apart(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:

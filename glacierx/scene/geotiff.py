@@ -15,8 +15,9 @@ from rasterio.windows import Window
 from glacierx.errors import OutputError
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
-from glacierx.scene.output import RASTERS, Files, check_outputs, check_suffix, staged
+from glacierx.scene.output import Files, check_outputs, check_suffix
 from glacierx.scene.raster import PathLike, Raster, base_name, gdal_reason
+from glacierx.scene.staging import RASTERS, staged
 
 TILE_PX = 256
 

@@ -21,8 +21,8 @@ from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.grid import Grid
-from glacierx.scene.output import staged
 from glacierx.scene.raster import PathLike
+from glacierx.scene.staging import staged
 from glacierx.scene.terrain import Dem
 from glacierx.simulate.landscape import make_landscape
 from glacierx.simulate.rendering import ROLES, View, render

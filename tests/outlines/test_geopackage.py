@@ -75,6 +75,8 @@ def test_an_existing_file_is_never_touched(tmp_path):
     with pytest.raises(OutputError, match=r"exists already\. Use --overwrite"):
         write_layers(path, layers(), {})
     assert path.read_bytes() == before
+    with pytest.raises(OutputError, match="is an input"):
+        write_layers(path, layers(), {}, overwrite=True, inputs=[path])
     write_layers(path, layers(), {}, overwrite=True)
     assert read_record(path) == {}
 

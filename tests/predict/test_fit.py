@@ -16,10 +16,11 @@ from glacierx.errors import (
 )
 from glacierx.options import PredictOptions
 from glacierx.predict import labelled
+from glacierx.predict.choice import choose_model
 from glacierx.predict.fit import fit
 from glacierx.predict.grow import Reservoir, draw_pixels
 from glacierx.predict.labelled import Reference, read_labelled
-from glacierx.predict.predict import choose_model, predict
+from glacierx.predict.predict import predict
 from glacierx.scene.icewindow import MaskChoice
 from glacierx.scene.indices import ndsi
 from glacierx.scene.scene import open_scene

@@ -8,8 +8,9 @@ from safetensors.numpy import save_file
 from glacierx.errors import ModelError, OutputError
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.forest import LEAF, Forest
-from glacierx.predict.methodfile import METHOD_KEY, card_of
-from glacierx.predict.model import load_card, load_model, save_model
+from glacierx.predict.methodfile import card_of
+from glacierx.predict.model import load_model, save_model
+from glacierx.predict.modelfile import METHOD_KEY, load_card
 
 TRAINING = {"iou": 0.5, "footprints": [[10.0, 46.0, 11.0, 47.0]]}
 FOREST = Forest(

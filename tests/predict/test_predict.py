@@ -1,5 +1,4 @@
 import sys
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +9,14 @@ from factories import disc, utm_grid, write_tif
 from scipy import ndimage
 from torch import nn
 
-from glacierx.errors import GlacierxWarning, MissingBandError, ModelError, OptionError, OutputError
+from glacierx.errors import GlacierxWarning, ModelError, OptionError, OutputError
 from glacierx.networks.layers import Output
 from glacierx.options import PredictOptions
 from glacierx.predict.card import Card, Slot
 from glacierx.predict.engine import Engine
-from glacierx.predict.model import Model, build_model
+from glacierx.predict.modelfile import Model, build_model
 from glacierx.predict.normalise import Normalisation, Normaliser
-from glacierx.predict.predict import _say_what_tta_costs, choose_model, predict, read_context
+from glacierx.predict.predict import _say_what_tta_costs, predict, read_context
 from glacierx.predict.tiling import Patch
 from glacierx.scene.prediction import NODATA
 from glacierx.scene.scene import open_scene
@@ -309,37 +308,6 @@ def test_an_input_is_never_overwritten(make_scene):
     path = make_scene(MASK)
     with open_scene(path) as scene, pytest.raises(OutputError, match="is an input"):
         predict(scene, "ndsi", path=path, overwrite=True)
-
-
-def test_auto_takes_ndsi_where_it_can_and_says_so(make_scene):
-    with open_scene(make_scene(MASK)) as scene:
-        with pytest.warns(GlacierxWarning, match="pixel method ndsi is used, which is no network"):
-            assert choose_model("auto", scene).name == "ndsi"
-    with open_scene(make_scene(MASK, name="b.tif", scales=None)) as scene:
-        with pytest.warns(GlacierxWarning, match="otsu is used.*units are unknown"):
-            assert choose_model("auto", scene).name == "otsu"
-
-
-def test_a_missing_role_is_found_before_a_pixel_is_read(make_scene, monkeypatch):
-    with open_scene(make_scene(MASK, roles=("green", "nir"))) as scene:
-        monkeypatch.setattr(scene, "read", lambda *a, **k: pytest.fail("a pixel was read"))
-        with pytest.raises(MissingBandError, match="no 'swir1' band"):
-            choose_model(model(Pointwise(), roles=("green", "swir1")), scene)
-
-
-def test_a_scene_outside_the_models_range_or_inside_its_training_is_told(make_scene):
-    with open_scene(make_scene(MASK)) as scene:
-        with pytest.warns(GlacierxWarning, match="GSD of 10 m and test was made for 20 to 40 m"):
-            choose_model(model(Pointwise(), gsd_m=(20, 40)), scene)
-        here = {"footprints": [[10, 46, 11, 48]]}
-        with pytest.warns(GlacierxWarning, match="was trained on ground that scene.tif shows"):
-            choose_model(model(Pointwise(), training=here), scene)
-        # A neighbour, of which the upright box covers a fiftieth of the scene's, is no such ground.
-        west, south, east, north = scene.bounds_lonlat()
-        beside = {"footprints": [[west - 1, south, west + 0.02 * (east - west), north]]}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", GlacierxWarning)
-            choose_model(model(Pointwise(), training=beside), scene)
 
 
 def test_long_runs_say_what_tta_costs():
