@@ -241,6 +241,25 @@ class TrainOptions(Options):
 
 
 @dataclass(frozen=True)
+class SplitOptions(Options):
+    """What labelled scenes are good for: what is left out, and what is kept from a network."""
+
+    ignore_border_m: float = option(
+        0.0, "Leave out a belt of this width on both sides of outlines.", low=0
+    )
+    split: str = option(
+        "auto",
+        "What is kept for validation; auto is the manifest's column split, else regions, else "
+        "scenes, else blocks of a scene.",
+        choices=("auto", "manifest", "region", "scene", "block", "random-patches"),
+    )
+    validation_share: float = option(
+        0.2, "Share of scenes, regions or blocks that is kept.", low=0.01, high=0.9
+    )
+    block_m: float = option(5000.0, "Side of a block in metres.", low=10)
+
+
+@dataclass(frozen=True)
 class ExtractOptions:
     """All the tunables of the main job, group by group."""
 

@@ -131,9 +131,7 @@ def turned(batch: Batch, random: torch.Generator) -> Batch:
         len(views), (len(batch.x),), generator=random, device=batch.x.device
     ).tolist()
     x = torch.stack([turn(part, views[k]) for part, k in zip(batch.x, chosen, strict=True)])
-    label = torch.stack(
-        [turn(part, views[k]) for part, k in zip(batch.label, chosen, strict=True)]
-    )
+    label = torch.stack([turn(part, views[k]) for part, k in zip(batch.label, chosen, strict=True)])
     return Batch(x, batch.present, label)
 
 
@@ -160,9 +158,7 @@ def blobs(x: Tensor, cells: int, random: torch.Generator) -> Tensor:
     return torch.sigmoid(8 * field)
 
 
-def resized(
-    values: Tensor, label: Tensor, side: int
-) -> tuple[Tensor, Tensor]:
+def resized(values: Tensor, label: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Bring a window to the side of a patch; what lies beside a gap becomes unknown.
 
     Args:

@@ -95,14 +95,18 @@ class Sampler:
         sources: Sources of the part ``train``.
         options: Size of patches, scale, shares of glacier.
 
+    Attributes:
+        surveys: What each source holds.
+        ice_share: Share of ice among the known pixels of all.
+
     Raises:
         OutlineError: Nothing is known in any source, or there is no ice, or nothing else.
     """
 
     def __init__(self, sources: Sequence[Source], options: TrainOptions) -> None:
         self._sources, self._options = list(sources), options
-        self._surveys = [survey(source) for source in sources]
-        ice, known = (sum(s.pixels[which] for s in self._surveys) for which in (0, 1))
+        self.surveys = [survey(source) for source in sources]
+        ice, known = (sum(s.pixels[which] for s in self.surveys) for which in (0, 1))
         if not known or not ice or ice == known:
             found = "no ice" if known else "nothing that is known"
             raise OutlineError(
@@ -111,10 +115,7 @@ class Sampler:
                 "ice and other ground: check the outlines, --positive and the split."
             )
         share = np.array(
-            [
-                s.pixels[1] * source.weight
-                for s, source in zip(self._surveys, sources, strict=True)
-            ],
+            [s.pixels[1] * source.weight for s, source in zip(self.surveys, sources, strict=True)],
             float,
         )
         self._chance = share / share.sum()
@@ -124,7 +125,7 @@ class Sampler:
         """Draw a window."""
         options = self._options
         number = int(random.choice(len(self._sources), p=self._chance))
-        source, known_here = self._sources[number], self._surveys[number]
+        source, known_here = self._sources[number], self.surveys[number]
         low, high = math.log(options.scale_low), math.log(options.scale_high)
         side = max(CELL_PX, round(options.patch_px * math.exp(random.uniform(low, high))))
         side = min(side, max(source.shape))
@@ -134,9 +135,7 @@ class Sampler:
             top, left = (_place(length, side, random) for length in source.shape)
             ice, known = known_here.within(top, left, side)
             share = ice / known if known else 0.0
-            wanted = (
-                share == 0 if background else options.share_low <= share <= options.share_high
-            )
+            wanted = share == 0 if background else options.share_low <= share <= options.share_high
             # The fullest window stands in where none is as asked.
             rank = min(1.0, known / (LEAST_KNOWN * side * side)) + wanted
             if best is None or rank > best[0]:

@@ -95,7 +95,10 @@ class Learner:
         optional = [slot.role for slot in card.inputs if not slot.required]
         self._augment = Augmenter(card.roles, options.augment, options.band_dropout, optional)
         self.optimizer = AdamW(
-            self.network.parameters(), lr=options.lr, weight_decay=options.weight_decay
+            self.network.parameters(),
+            lr=options.lr,
+            weight_decay=options.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
         self._ema: AveragedModel | None = None
@@ -146,9 +149,7 @@ class Learner:
         running.seconds = time.monotonic() - began
         return running
 
-    def _learn(
-        self, windows: Sequence[Window], random: torch.Generator, running: Running
-    ) -> None:
+    def _learn(self, windows: Sequence[Window], random: torch.Generator, running: Running) -> None:
         with torch.no_grad():
             batch = self._augment(self._batch(windows), random)
             target = (batch.label == ICE).float()
@@ -158,9 +159,7 @@ class Learner:
         x = batch.x.contiguous(memory_format=torch.channels_last)
         with self._precision.autocast():
             logits = self.network(Inputs(x, present=batch.present)).mask[:, 0]
-        loss = loss_of(
-            self._options.loss, logits, target, weight, gamma=self._options.focal_gamma
-        )
+        loss = loss_of(self._options.loss, logits, target, weight, gamma=self._options.focal_gamma)
         self.scaler.scale(loss / self._options.accumulate).backward()
         value = float(loss.detach())
         if not np.isfinite(value):

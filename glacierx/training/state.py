@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -39,9 +38,7 @@ def save_state(
         save_file(tensors, part, metadata={KEY: text})
 
 
-def load_state(
-    path: Path, networks: dict[str, nn.Module], optimizer: Optimizer
-) -> dict[str, Any]:
+def load_state(path: Path, networks: dict[str, nn.Module], optimizer: Optimizer) -> dict[str, Any]:
     """Read what `save_state` wrote back into networks and optimiser.
 
     Returns:

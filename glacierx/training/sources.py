@@ -1,0 +1,183 @@
+"""Labelled scenes read by window from their files; nothing is cut up on disk."""
+
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+from scipy import ndimage
+
+from glacierx.errors import OptionError
+from glacierx.predict.card import Card
+from glacierx.predict.normalise import Normaliser
+from glacierx.predict.sample import fit_normaliser, sample_scene
+from glacierx.scene.handle import Handle
+from glacierx.scene.icemask import OutlineMask, check_effect, open_ice_mask
+from glacierx.scene.icewindow import IceMask, MaskChoice
+from glacierx.scene.masks import QualityMask
+from glacierx.scene.provenance import fingerprint
+from glacierx.scene.scene import open_scene
+from glacierx.training.manifest import Row
+from glacierx.training.samples import ICE, IGNORED, INVALID, OTHER, Labels, Values, overlap
+
+
+class FileSource(Handle):
+    """A labelled scene read from files; see `glacierx.training.samples.Source`.
+
+    Args:
+        row: The line of the manifest.
+        card: What the network takes; the scene is checked against it.
+        ignore_border_m: Width of the belt along outlines that is left out where the line gives
+            none.
+
+    Raises:
+        SceneError: A file is missing or is not what it should be.
+        GridError: Scene and labels lie in different places.
+        OutlineError: The vector file has no polygons.
+    """
+
+    def __init__(self, row: Row, card: Card, ignore_border_m: float = 0.0) -> None:
+        with ExitStack() as closing:
+            self.scene = open_scene(
+                row.scene,
+                bands=row.bands,
+                sensor=row.sensor,
+                level=row.level,
+                scale=row.scale,
+                offset=row.offset,
+                nodata=row.nodata,
+                invalid=tuple(mark.strip() for mark in (row.invalid or "").split(";") if mark),
+                aoi=row.aoi,
+                dem=row.dem,
+                dem_band=row.dem_band,
+                date=row.date,
+            )
+            closing.callback(self.scene.close)
+            card.check(self.scene)
+            self.name = row.name
+            self.roles = tuple(role for role in card.roles if role in self.scene.roles)
+            self.shape = self.scene.grid.shape
+            self.gsd_m = self.scene.grid.gsd_m
+            self.part = row.split or "train"
+            self.region = row.region
+            self.group = row.group or self.scene.sensor or "all"
+            self.weight = row.weight
+            self._mask = self._open_mask(row)
+            closing.callback(self._mask.close)
+            self._ignored = self._open_ignored(row)
+            if self._ignored is not None:
+                closing.callback(self._ignored.close)
+            belt = ignore_border_m if row.ignore_border_m is None else row.ignore_border_m
+            self._belt_m = belt
+            self._normaliser = self._fit(card)
+            self._closing = closing.pop_all()
+
+    def _open_mask(self, row: Row) -> IceMask:
+        choice = MaskChoice(layer=row.layer, positive=row.positive, is_truth=True)
+        mask = open_ice_mask(row.labels, choice)
+        check_effect(choice, mask, prefix="")
+        mask.place(self.scene.grid)
+        return mask
+
+    def _open_ignored(self, row: Row) -> QualityMask | None:
+        if row.ignore is None:
+            return None
+        if isinstance(self._mask, OutlineMask):
+            raise OptionError(
+                f"{row.name}: ignore is {row.ignore!r}, and {self._mask.name} holds outlines. "
+                "Numbers to leave out are for rasters."
+            )
+        if not re.fullmatch(r"[\d,\- .]+", row.ignore):
+            raise OptionError(f"{row.name}: ignore is {row.ignore!r}. It takes numbers: 2,4-6.")
+        return QualityMask(f"{row.labels}={row.ignore}", self.scene.grid)
+
+    def _fit(self, card: Card) -> Normaliser:
+        if card.normalisation.kind != "joint-minmax-patch":
+            return fit_normaliser(card.normalisation, self.scene, card.roles)
+        # One scale for all bands leaves what is scaled by patch later as it is.
+        sample = sample_scene(self.scene, self.roles)
+        low, high = (sample.min(), sample.max()) if sample.size else (0.0, 1.0)
+        planes = np.ones(len(self.roles), np.float32)
+        return Normaliser(planes * low, planes * max(high - low, np.float32(1e-12)))
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What a record says of it: files by their hash, no paths."""
+        return {
+            "inputs": self.scene.fingerprints(),
+            "labels": fingerprint(self._mask.path),
+            "sensor": self.scene.sensor,
+            "date": self.scene.date,
+            "ignore_border_m": self._belt_m,
+            "footprint": [round(edge, 6) for edge in self.scene.bounds_lonlat()],
+        }
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file that is read."""
+        return [*self.scene.paths, self._mask.path]
+
+    def read(self, top: int, left: int, rows: int, columns: int) -> tuple[Values, Labels]:
+        """Read a window, which may reach beyond the scene."""
+        values = np.zeros((len(self.roles), rows, columns), np.float32)
+        label = np.full((rows, columns), INVALID, np.uint8)
+        inner, outer = overlap(self.shape, top, left, rows, columns)
+        if inner[0].stop > inner[0].start and inner[1].stop > inner[1].start:
+            window = Window.from_slices(*inner)
+            raster = self.scene.read(window, self.roles)
+            values[:, *outer] = self._normaliser(raster.values, raster.valid)
+            found = self._labels(inner)
+            found[~self.scene.inside(window) & (found <= ICE)] = IGNORED
+            found[~raster.valid] = INVALID
+            label[outer] = found
+        return values, label
+
+    def _labels(self, window: tuple[slice, slice]) -> Labels:
+        """Read labels, with the belt along outlines unknown; scene gaps are not looked at."""
+        pixel_m = self.scene.grid.pixel_m
+        wide, core = [], []
+        for part, length, side_m in zip(window, self.shape, pixel_m, strict=True):
+            reach = int(np.ceil(self._belt_m / side_m)) + 1 if self._belt_m else 0
+            first = max(0, part.start - reach)
+            wide.append(slice(first, min(length, part.stop + reach)))
+            core.append(slice(part.start - first, part.stop - first))
+        there = self._mask.read(Window.from_slices(*wide))
+        label = np.where(there.ice, np.uint8(ICE), np.uint8(OTHER))
+        label[~there.valid] = IGNORED
+        if self._belt_m:
+            label[belt(label, self._belt_m, pixel_m)] = IGNORED
+        if self._ignored is not None:
+            label[self._ignored.invalid(Window.from_slices(*wide))] = IGNORED
+        return label[core[0], core[1]]
+
+    def check(self) -> None:
+        """Read the labels once and refuse what only the whole file tells.
+
+        Raises:
+            SceneError: A value is not one of those expected, or the file is damaged.
+        """
+        self._mask.finish()
+
+    def close(self) -> None:
+        """Close every file."""
+        self._closing.close()
+
+
+def belt(label: Labels, width_m: float, pixel_m: tuple[float, float]) -> NDArray[np.bool_]:
+    """Return True within a distance of where ice and known other ground meet.
+
+    Args:
+        label: Labels (rows, columns).
+        width_m: The distance, from a pixel's centre to the line between two pixels.
+        pixel_m: Height and width of a pixel.
+    """
+    near = np.zeros(label.shape, bool)
+    for kind, across in ((ICE, OTHER), (OTHER, ICE)):
+        if (label == across).any():
+            far = ndimage.distance_transform_edt(label != across, sampling=pixel_m)
+            # The line lies half a pixel before the first centre beyond it.
+            near |= (label == kind) & (far - min(pixel_m) / 2 < width_m)
+    return near

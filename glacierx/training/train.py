@@ -1,0 +1,265 @@
+"""From a manifest or a sample file to a model."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glacierx.errors import GlacierxError, ModelError, OptionError
+from glacierx.options import SplitOptions, TrainOptions
+from glacierx.predict.card import Card
+from glacierx.predict.modelfile import Model, build_model
+from glacierx.training.loop import Learner, steps_of
+from glacierx.training.precision import choose_precision
+from glacierx.training.run import Place, identity, learn
+from glacierx.training.samples import ICE, Sample, Source, load_samples, load_source, save_samples
+from glacierx.training.split import split_sources
+
+Progress = Callable[[int, int, str], None]
+MEMORY_BYTES = 2 * 2**30
+TIMED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled scenes that are ready to be learnt from.
+
+    Attributes:
+        sources: The scenes, each with its part.
+        about: What a card says of them.
+    """
+
+    sources: tuple[Source, ...]
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        scenes: Training scenes, or parts of scenes.
+        held: Those that are kept for validation.
+        pixels: Known pixels to learn from.
+        ice_share: Share of ice among them.
+        parameters: Of the network.
+        steps: Steps of the run.
+        patches: Patches of the run.
+        patches_per_s: Patches in a second, timed.
+        minutes: Minutes of the run, validation left out.
+    """
+
+    scenes: int
+    held: int
+    pixels: int
+    ice_share: float
+    parameters: int
+    steps: int
+    patches: int
+    patches_per_s: float
+    minutes: float
+
+    def summary(self) -> str:
+        """Return the estimate as text."""
+        return (
+            f"{self.scenes} scenes to learn from, {self.held} for validation; "
+            f"{self.pixels / 1e6:.2f} million known pixels, {self.ice_share:.0%} ice\n"
+            f"{self.parameters / 1e6:.2f} million parameters; {self.steps} steps, "
+            f"{self.patches} patches at {self.patches_per_s:.1f} a second: about "
+            f"{self.minutes:.0f} minutes, and validation"
+        )
+
+
+@contextmanager
+def open_data(
+    path: str | Path,
+    card: Card,
+    split: SplitOptions = SplitOptions(),
+    *,
+    options: TrainOptions = TrainOptions(),
+    progress: Progress | None = None,
+) -> Iterator[Data]:
+    """Open labelled scenes and check every pixel of them.
+
+    Args:
+        path: A manifest (csv or jsonl), or a sample file (npz).
+        card: What the network takes.
+        split: What is kept from it.
+        options: Side of a patch and seed, which a split may follow from.
+        progress: Called as work goes on.
+
+    Yields:
+        The scenes: in memory where they take less than 2 GiB, else read from their files.
+
+    Raises:
+        GlacierxError: A scene or its labels cannot be used; the message begins with its name.
+    """
+    if Path(path).suffix.lower() == ".npz":
+        samples, about = load_samples(path)
+        _check_scaling(about, card, Path(path).name)
+        yield Data(tuple(samples), about)
+        return
+    with ExitStack() as closing:
+        sources, regions, said = _open_files(path, card, split, closing, progress)
+        parts = split_sources(
+            sources,
+            split,
+            seed=options.seed,
+            said=said,
+            regions=regions,
+            patch_px=options.patch_px,
+        )
+        yield Data(
+            tuple(parts),
+            {"scaling": _scaling(card), "split": split.as_record(), **_seen(parts)},
+        )
+
+
+def _open_files(
+    path: str | Path,
+    card: Card,
+    split: SplitOptions,
+    closing: ExitStack,
+    progress: Progress | None,
+) -> tuple[list[Source], list[str | None], bool]:
+    # A machine without rasterio trains from a sample file and never comes here.
+    from glacierx.training.manifest import check_parts, read_manifest  # noqa: PLC0415
+    from glacierx.training.sources import FileSource  # noqa: PLC0415
+
+    rows = read_manifest(path)
+    check_parts(rows, "train")
+    tell = progress or (lambda done, total, what: None)
+    sources: list[Source] = []
+    free = MEMORY_BYTES
+    for number, row in enumerate(rows):
+        tell(number, len(rows), "scenes read")
+        with _named(row.name):
+            source = FileSource(row, card, split.ignore_border_m)
+            closing.callback(source.close)
+            size = 2 * len(source.roles) * source.shape[0] * source.shape[1]
+            if size <= free:
+                sources.append(load_source(source))
+                free -= size
+            else:
+                _read_through(source)
+                sources.append(source)
+            source.check()
+    tell(len(rows), len(rows), "scenes read")
+    said = rows[0].split is not None
+    return sources, [row.region for row in rows], said
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Begin the message of an error with the scene that it is of."""
+    try:
+        yield
+    except GlacierxError as error:
+        if not str(error).startswith(name):
+            error.args = (f"{name}: {error}",)
+        raise
+
+
+def _read_through(source: Source, rows: int = 512) -> None:
+    for top in range(0, source.shape[0], rows):
+        source.read(top, 0, min(rows, source.shape[0] - top), source.shape[1])
+
+
+def _scaling(card: Card) -> dict[str, Any]:
+    scaling = card.normalisation
+    return {"roles": list(card.roles), "kind": scaling.kind, "low": scaling.low,
+            "high": scaling.high, "mean": list(scaling.mean), "std": list(scaling.std)}  # fmt: skip
+
+
+def _check_scaling(about: Mapping[str, Any], card: Card, name: str) -> None:
+    if about.get("scaling") != _scaling(card):
+        raise ModelError(
+            f"{name} was made for another network: its planes or their scaling differ. Export it "
+            "again with the same --preset or --init."
+        )
+
+
+def _seen(sources: Sequence[Source]) -> dict[str, Any]:
+    """Say which scenes were seen, by name, hash and place."""
+    scenes = [
+        {"name": s.name, "part": s.part, "group": s.group, "gsd_m": round(s.gsd_m, 3),
+         "roles": list(s.roles), **dict(s.about)}
+        for s in sources
+    ]  # fmt: skip
+    boxes = {tuple(s["footprint"]) for s in scenes if s["part"] == "train" and "footprint" in s}
+    return {"scenes": scenes, "footprints": [list(box) for box in sorted(boxes)]}
+
+
+def export(data: Data, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write scenes into a sample file, from which a machine without GDAL can train."""
+    return save_samples(data.sources, path, about=data.about, overwrite=overwrite)
+
+
+def estimate(model: Model, data: Data, options: TrainOptions, place: Place = Place()) -> Estimate:
+    """Take a few steps on a copy of a network and say how long the whole run will take."""
+    train = [source for source in data.sources if source.part == "train"]
+    _, steps = steps_of(options)
+    learner = Learner(
+        build_model(model.card).network,
+        model.card,
+        train,
+        options,
+        steps=steps,
+        device=place.device,
+        precision=choose_precision(options.precision, place.device),
+    )
+    learner.run(1)
+    began = time.monotonic()
+    learner.run(1 + TIMED_STEPS)
+    seconds = (time.monotonic() - began) / TIMED_STEPS
+    patches = options.batch * options.accumulate
+    known = sum(s.pixels[1] for s in learner.sampler.surveys)
+    return Estimate(
+        scenes=len(train),
+        held=sum(source.part == "validation" for source in data.sources),
+        pixels=known,
+        ice_share=learner.sampler.ice_share,
+        parameters=sum(weight.numel() for weight in model.network.parameters()),
+        steps=steps,
+        patches=steps * patches,
+        patches_per_s=patches / seconds,
+        minutes=steps * seconds / 60,
+    )
+
+
+def train(
+    data: str | Path,
+    model: Model,
+    options: TrainOptions = TrainOptions(),
+    split: SplitOptions = SplitOptions(),
+    place: Place = Place(),
+    *,
+    progress: Progress | None = None,
+) -> Model:
+    """Train a network on labelled scenes.
+
+    Args:
+        data: A manifest (csv or jsonl) of scenes and labels, or a sample file (npz).
+        model: A network with its card: fresh from `load_preset` and `build_model`, or one that
+            learnt before.
+        options: How it learns.
+        split: What is kept for validation.
+        place: Device; folder of the state, log and pictures; whether to go on.
+        progress: Called as work goes on.
+
+    Returns:
+        The trained model; `save_model` writes it.
+
+    Raises:
+        GlacierxError: Something is wrong with a scene, whose name begins the message.
+
+    Example:
+        >>> preset = load_preset("starter")
+        >>> model = train("scenes.csv", build_model(preset.card), preset.train_options(epochs=20))
+    """
+    with open_data(data, model.card, split, options=options, progress=progress) as opened:
+        return learn(model, opened.sources, options, place, about=opened.about, progress=progress)
