@@ -61,9 +61,10 @@ class MissingBandError(SceneError):
         self.available = tuple(available)
         has = ", ".join(available) or "none"
         needed = f" that {reason} needs" if reason else ""
+        heights = ", give --dem FILE" if role in ("elevation", "slope") else ""
         super().__init__(
             f"{scene} has no {role!r} band{needed}: it has {has}. "
-            f"Name it with --bands {role}=NUMBER, or choose another --model."
+            f"Name it with --bands {role}=NUMBER{heights}, or choose another --model."
         )
 
 

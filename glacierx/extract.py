@@ -70,7 +70,8 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     """Extract the outlines of individual glaciers from a scene.
 
     Args:
-        scene: The scene; its DEM, if it has one, divides complexes and gives elevations.
+        scene: The scene; its DEM, if it has one, divides complexes and gives elevations, to models
+            too.
         model: ``auto``, a pixel method (``ndsi``, ``otsu``), a model's name or file, or a model.
         options: Every tunable.
         divides: An inventory whose divides are copied, instead of dividing by the DEM.
@@ -208,10 +209,7 @@ def with_divide(
 ) -> dict[str, Any]:
     """Add to a run record how complexes were divided, and by what."""
     inventory = None if divides is None else fingerprint(divides, always_hash=always_hash)
-    heights = None
-    if dem is not None:
-        own, *parts = (fingerprint(path, always_hash=always_hash) for path in dem.parts)
-        heights = {**own, "band": dem.band, **({"parts": parts} if parts else {})}
+    heights = None if dem is None else dem.describe(always_hash=always_hash)
     chosen = {**record.get("options", {})}
     if heights or inventory:
         chosen["divide"] = options.as_record()

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from glacierx.cli._divides import dem_options
 from glacierx.cli._options import Command, options_for, progress
 from glacierx.cli._scene import (
     device_option,
@@ -22,15 +23,25 @@ from glacierx.options import PredictOptions
 @scene_options
 @output_option("The probability map (GeoTIFF, uint8 in steps of 0.004, nodata 255).")
 @file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
+@dem_options[0]
+@dem_options[1]
 @model_option
 @hash_option
 @device_option
 @overwrite_option
 @options_for(PredictOptions, "options")
 def command(
-    scene: dict[str, Any], output: Path, mask: Path | None, overwrite: bool, **arguments: Any
+    scene: dict[str, Any],
+    output: Path,
+    dem: str | None,
+    dem_band: int | None,
+    mask: Path | None,
+    overwrite: bool,
+    **arguments: Any,
 ) -> None:
     """Predict the probability of glacier for every pixel of a scene.
+
+    A DEM is read for models that take elevation or slope.
 
     \b
     Example:
@@ -42,7 +53,7 @@ def command(
 
     check_rasters((output, mask), overwrite=overwrite)
     with (
-        open_scene(**scene) as opened,
+        open_scene(**scene, dem=dem, dem_band=dem_band) as opened,
         predict(
             opened,
             path=output,

@@ -138,13 +138,13 @@ class Card:
         """
         reason = f"the model {self.name}"
         for slot in self.inputs:
-            if slot.required and slot.role not in scene.roles:
-                raise MissingBandError(slot.role, scene.roles, scene.name, reason)
-        if self.minimum and not any(set(roles) <= set(scene.roles) for roles in self.minimum):
-            nearest = min(self.minimum, key=lambda roles: len(set(roles) - set(scene.roles)))
-            missing = next(role for role in nearest if role not in scene.roles)
-            raise MissingBandError(missing, scene.roles, scene.name, reason)
-        present = [role for role in self.roles if role in scene.roles and role in OPTICAL]
+            if slot.required and slot.role not in scene.available:
+                raise MissingBandError(slot.role, scene.available, scene.name, reason)
+        if self.minimum and not any(set(roles) <= set(scene.available) for roles in self.minimum):
+            nearest = min(self.minimum, key=lambda roles: len(set(roles) - set(scene.available)))
+            missing = next(role for role in nearest if role not in scene.available)
+            raise MissingBandError(missing, scene.available, scene.name, reason)
+        present = [role for role in self.roles if role in scene.available and role in OPTICAL]
         if self.normalisation.needs_reflectance and not scene.has_reflectance(present):
             raise SceneError(
                 f"The model {self.name} needs reflectance, and the units of {scene.name} are "

@@ -24,6 +24,7 @@ from glacierx.predict.pixels import Rows, pixel_rows, read_strip
 from glacierx.predict.sample import fit_normaliser
 from glacierx.predict.tiling import Patch, Tiler
 from glacierx.scene.geotiff import RowWriter, check_rasters
+from glacierx.scene.grid import row_bands
 from glacierx.scene.prediction import (
     GLACIER,
     Prediction,
@@ -40,6 +41,7 @@ Progress = Callable[[int, int, str], None]
 """Called with how much is done, of how much, and what."""
 
 LONG_RUN_S = 600
+CONTEXT_LINES = 64
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
     """Predict the probability of glacier for every valid pixel of a scene.
 
     Args:
-        scene: The scene.
+        scene: The scene; its DEM, if it has one, gives elevation and slope to models that ask.
         model: See `choose_model`.
         options: Views, patches and batch.
         path: File of the probability map (uint8 in steps of 0.004, nodata 255); a temporary one
@@ -124,8 +126,14 @@ def make_record(
     always_hash: bool = False,
 ) -> dict[str, Any]:
     """Say what is predicted, from what and with which versions, without paths or times."""
+    served = scene.from_dem(model.card.roles) if isinstance(model, Model) else ()
+    terrain: dict[str, Any] = {}
+    if served and scene.dem is not None:
+        source = scene.dem.describe(always_hash=always_hash)
+        terrain = {"terrain": {"roles": list(served), "dem": source}}
     return {
         "scene": scene.describe(always_hash=always_hash),
+        **terrain,
         "inputs": scene.fingerprints(always_hash=always_hash),
         "model": model.describe(),
         "options": {"predict": _effective(options, model)},
@@ -201,8 +209,8 @@ def _network_rows(
     progress: Progress | None,
 ) -> Rows:
     card = model.card
-    roles = tuple(role for role in card.roles if role in scene.roles)
-    present = [role in scene.roles for role in card.roles]
+    roles = tuple(role for role in card.roles if role in scene.available)
+    present = [role in scene.available for role in card.roles]
     tta = options.tta or card.tta
     patch_px = options.patch_px or card.patch_px
     check_patch(model, patch_px)
@@ -290,18 +298,24 @@ def read_context(
     top, left = corner[0] - shift, corner[1] - shift
     rows, columns = scene.grid.shape
     from_column, to_column = max(0, left), min(columns, left + patch_px * factor)
-    for line in range(patch_px):
-        first, last = max(0, top + line * factor), min(rows, top + (line + 1) * factor)
+    for line, end in row_bands(patch_px, CONTEXT_LINES):
+        first, last = max(0, top + line * factor), min(rows, top + end * factor)
         if first >= last or from_column >= to_column:
             continue
         raster = scene.read(
             Window(from_column, first, to_column - from_column, last - first), roles
         )
-        block = (np.arange(from_column, to_column) - left) // factor
-        count = np.bincount(block, raster.valid.sum(axis=0), minlength=patch_px)
-        sums = (raster.values * raster.valid).sum(axis=1)
-        for index, band in enumerate(sums):
-            total = np.bincount(block, band, minlength=patch_px)
-            values[index, line] = np.divide(total, count, out=np.zeros(patch_px), where=count > 0)
-        valid[line] = count > 0
+        down = (np.arange(first, last) - top) // factor - line
+        right = (np.arange(from_column, to_column) - left) // factor
+        block = (down[:, None] * patch_px + right).ravel()
+        shape = (end - line, patch_px)
+        count, *totals = (
+            np.bincount(block, plane.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+            for plane in (raster.valid, *(raster.values * raster.valid))
+        )
+        for index, total in enumerate(totals):
+            np.divide(
+                total, count, out=values[index, line:end], where=count > 0, casting="same_kind"
+            )
+        valid[line:end] = count > 0
     return values, valid

@@ -45,13 +45,13 @@ def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> No
         scene: The scene.
         roles: The card's roles; those that the scene lacks are left out.
     """
-    present = [role in scene.roles for role in roles]
+    present = [role in scene.available for role in roles]
     if how.kind == "joint-minmax-patch":
         return Normaliser(None, None)
     if how.kind == "fixed":
         mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
         return Normaliser(mean[present], std[present])
-    sample = sample_scene(scene, [role for role in roles if role in scene.roles])
+    sample = sample_scene(scene, [role for role in roles if role in scene.available])
     if sample.shape[1] == 0:
         nothing = np.zeros(len(sample), np.float32)
         return Normaliser(nothing, nothing + 1)

@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from glacierx.scene.handle import Handle
 from glacierx.scene.masks import AreaOfInterest, QualityMask, area_of_interest
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike, Raster, base_name, raster_parts
+from glacierx.scene.relief import TERRAIN, Relief
 from glacierx.scene.sensors import find_sensor
 from glacierx.scene.terrain import Dem
 
@@ -40,7 +41,7 @@ class Scene(Handle):
     Attributes:
         name: The base name of its file.
         grid: Where its pixels lie: the grid of its finest file.
-        dem: Heights, if a DEM was given.
+        dem: Heights, if a DEM was given; it gives elevation and slope where no band does.
         aoi: The region to map, if one was given.
         date: Date of acquisition, ISO 8601, or None.
         date_source: Where the date comes from.
@@ -66,6 +67,21 @@ class Scene(Handle):
         return tuple(source.role for file in self._files for source in file.sources)
 
     @property
+    def available(self) -> tuple[str, ...]:
+        """What can be read: what its bands measure, and elevation and slope if it has a DEM."""
+        return (*self.roles, *self.from_dem(TERRAIN))
+
+    def from_dem(self, roles: Iterable[str]) -> tuple[str, ...]:
+        """Return those of these roles that the DEM gives; a band of the scene comes first."""
+        if self.dem is None:
+            return ()
+        return tuple(role for role in roles if role in TERRAIN and role not in self.roles)
+
+    @cached_property
+    def _relief(self) -> Relief | None:
+        return None if self.dem is None else Relief(self.dem, self.grid)
+
+    @property
     def paths(self) -> list[str]:
         """Every file that is read: bands, quality masks, the DEM, the region."""
         heights = self.dem.parts if self.dem else []
@@ -77,7 +93,9 @@ class Scene(Handle):
         return list(dict.fromkeys(part for path in own for part in raster_parts(path)))
 
     def unit(self, role: str) -> str:
-        """Return the unit of a role: ``"reflectance ..."``, ``"kelvin"`` or ``"unknown"``."""
+        """Return the unit of a role: ``"reflectance ..."``, ``"kelvin"``, ``"unknown"`` ..."""
+        if self.from_dem([role]):
+            return TERRAIN[role]
         return self._file(role).radiometry[role].unit
 
     def has_reflectance(self, roles: Sequence[str]) -> bool:
@@ -88,26 +106,30 @@ class Scene(Handle):
         for file in self._files:
             if role in file.radiometry:
                 return file
-        raise MissingBandError(role, self.roles, self.name, reason)
+        raise MissingBandError(role, self.available, self.name, reason)
 
     def read(self, window: Window, roles: Sequence[str] | None = None) -> Raster:
         """Read a window as float32 in physical units.
 
         Args:
             window: Whole pixels within the grid.
-            roles: What to read, in this order; everything if None.
+            roles: What to read, in this order; all bands if None. Elevation and slope that no
+                band measures come from the DEM.
 
         Returns:
             Values (roles, rows, columns), 0 where not valid. A pixel is valid where no band of the
-            scene and no quality mask says otherwise, whichever roles are read.
+            scene and no quality mask says otherwise, whichever roles are read. Where the DEM has
+            no heights, elevation is about that of the nearest ones and slope is 0.
 
         Raises:
             MissingBandError: A role is not in the scene.
             SceneError: A file is damaged in this window.
         """
         roles = self.roles if roles is None else tuple(roles)
+        served = self.from_dem(roles)
         for role in roles:
-            self._file(role)
+            if role not in served:
+                self._file(role)
         shape = int(window.height), int(window.width)
         values = np.zeros((len(roles), *shape), np.float32)
         valid = np.ones(shape, bool)
@@ -120,6 +142,12 @@ class Scene(Handle):
                     values[roles.index(role)] = band
         for mask in self._masks:
             valid &= ~mask.invalid(window)
+        if served and self._relief is not None and valid.any():
+            part, known = self._relief.read(window, served)
+            for role, plane in zip(served, part, strict=True):
+                values[roles.index(role)] = plane
+            if not known[valid].all():
+                self._relief.warn_of_gaps(self.name)
         values[:, ~valid] = 0
         return Raster(values, valid, self.grid.crop(window))
 
@@ -204,7 +232,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         invalid: Quality masks as ``FILE[:BAND][=VALUES]``.
         aoi: Vector file of the region to map.
         aoi_buffer_m: Widen the region by this many metres.
-        dem: DEM for division and elevations.
+        dem: DEM for division and elevations, and for models that take elevation or slope.
         dem_band: Its band, if it has several.
         date: Date of acquisition, ISO 8601, instead of the file's.
 

@@ -19,6 +19,7 @@ from glacierx.scene.bands import role_in_text
 from glacierx.scene.geodesy import LONLAT, transform_geometries, transform_points
 from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.handle import Handle
+from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import (
     PathLike,
     Raster,
@@ -88,6 +89,11 @@ class Dem(Handle):
         """The files that it is made of: its own first, then those that a VRT shows."""
         return raster_parts(self.path)
 
+    def describe(self, *, always_hash: bool = False) -> dict[str, Any]:
+        """Return what a run record says of the DEM."""
+        own, *parts = (fingerprint(path, always_hash=always_hash) for path in self.parts)
+        return {**own, "band": self.band, **({"parts": parts} if parts else {})}
+
     @property
     def source(self) -> str:
         """The DEM's name for the column dem_source."""
@@ -151,6 +157,10 @@ class Dem(Handle):
             moved, np.isfinite(moved), LARGEST_VOID_KM2 * 1e6 / grid.gsd_m**2
         )
         return Raster(heights[None], valid, grid)
+
+    def read_cells(self, window: Window, step: int) -> NDArray[np.float32]:
+        """Read the DEM's own pixels, averaged over blocks of *step* x *step*; NaN in voids."""
+        return self._averaged(self.grid, window, step)[0]
 
     def _averaged(self, grid: Grid, window: Window, step: int) -> tuple[NDArray[np.float32], Grid]:
         """Read heights averaged over blocks of *step* x *step* of the DEM's pixels, and their grid.

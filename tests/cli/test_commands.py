@@ -289,6 +289,33 @@ def test_a_network_runs_from_the_command_line(scene, tmp_path):
     assert record["options"]["predict"]["tta"] == "none"
 
 
+def test_a_dem_reaches_a_network_from_the_command_line(make_scene, tmp_path):
+    grid = utm_grid((80, 80))
+    path = make_scene(disc((80, 80), (40, 40), 30))
+    heights = np.stack([np.ones((80, 80)), 3000 + np.indices((80, 80))[1]]).astype("float32")
+    dem = write_tif(tmp_path / "two.tif", heights, grid, descriptions=("mask", "other"))
+    card = gx.Card(
+        "steep", "deeplabv3plus", (gx.Slot("green"), gx.Slot("slope", "terrain")), patch_px=64,
+        arguments={"depth": 18, "widths": [4, 4, 4, 4, 8], "pyramid_width": 4},
+    )  # fmt: skip
+    model = gx.save_model(gx.build_model(card), tmp_path / "steep.safetensors")
+    line = run("predict", path, "-o", tmp_path / "p.tif", "--model", model, code=4)
+    assert "no 'slope' band" in line
+    assert "give --dem FILE" in line
+    flags = ("--model", model, "--dem", dem, "--dem-band", 2)
+    run("predict", path, "-o", tmp_path / "p.tif", *flags)
+    with gx.open_prediction(tmp_path / "p.tif") as prediction:
+        told = prediction.record["terrain"]
+    assert told["roles"] == ["slope"]
+    assert (told["dem"]["name"], told["dem"]["band"]) == ("two.tif", 2)
+    run("extract", path, "-o", tmp_path / "o.gpkg", "--divides", "flowsheds", *flags)
+    record = gx.read_record(tmp_path / "o.gpkg", "complexes")
+    assert record["terrain"] == told
+    assert record["dem"] == told["dem"]
+    line = run("predict", path, "-o", dem, "--overwrite", *flags, code=5)
+    assert "is an input" in line
+
+
 def test_simulate_and_demo(tmp_path):
     made = run("simulate", "--size", "256", "--gsd", "30", "--seed", "2", "-o", tmp_path / "made")
     assert [name.split("/")[-1] for name in made.stdout.split()] == [

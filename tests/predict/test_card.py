@@ -134,3 +134,18 @@ def test_a_model_fits_by_roles_units_and_gsd(make_scene):
         assert not tiny_card(inputs=(Slot("tir1"),)).fits(scene)
         assert not tiny_card(inputs=(Slot("green"),), gsd_m=(20.0, 40.0)).fits(scene)
         assert not tiny_card(inputs=(Slot("green"),), normalisation=fixed).fits(scene)
+
+
+def test_terrain_comes_from_the_dem_where_the_scene_has_no_band_of_it(make_scene, make_dem):
+    mask, grid = disc((64, 64), (32, 32), 20), utm_grid((64, 64))
+    steep = tiny_card(inputs=(Slot("green"), Slot("slope", "terrain")))
+    either = tiny_card(
+        inputs=(Slot("green"), Slot("elevation", required=False), Slot("tir1", required=False)),
+        minimum=(("tir1",), ("elevation",)),
+    )
+    with open_scene(make_scene(mask)) as scene:
+        assert not steep.fits(scene)
+        assert not either.fits(scene)
+    with open_scene(make_scene(mask), dem=make_dem(np.ones((64, 64)), grid)) as scene:
+        assert steep.fits(scene)
+        either.check(scene)

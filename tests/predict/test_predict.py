@@ -274,6 +274,67 @@ def read_context_at(path, corner):
         return read_context(scene, ("green",), corner, 64, 3)
 
 
+class Terrain(nn.Module):
+    """Logits that say how high a pixel is above 3000 m, in tens of metres, where it is told."""
+
+    def forward(self, inputs):
+        return Output(mask=inputs.present[:, 1, None, None, None] * (inputs.x[:, 1:2] - 3000) / 10)
+
+
+def terrain_model():
+    slots = (Slot("green"), Slot("elevation", "terrain", False), Slot("slope", "terrain", False))
+    fixed = Normalisation("fixed", mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Model(Terrain(), Card("high", "none", slots, normalisation=fixed, patch_px=64))
+
+
+@pytest.mark.parametrize("step", [10, 30])
+def test_a_network_is_given_the_heights_of_the_dem(make_scene, make_dem, step):
+    cells = utm_grid((1700 // step, 2000 // step), step, corner=(599_900, 5_200_100))
+    heights = cells.to_map(*(np.indices(cells.shape) + 0.5))[1] / 20 - 260_000 + 3000 + 40
+    with open_scene(make_scene(MASK), dem=make_dem(heights, cells)) as scene:
+        found = steps(scene, terrain_model())
+        tiles = steps(scene, terrain_model(), PredictOptions(patch_px=48, batch=2))
+        with predict(scene, terrain_model()) as prediction:
+            record = prediction.record
+    # Half a metre down from row to row.
+    above = 40 - 0.5 * (np.arange(150) + 0.5)
+    expected = 1 / (1 + np.exp(-above / 10)) / 0.004
+    assert np.abs(found - expected[:, None]).max() <= 0.6  # half a step, and float32 of heights
+    assert np.array_equal(found, tiles)
+    assert record["terrain"]["roles"] == ["elevation", "slope"]
+    assert record["terrain"]["dem"]["name"] == "dem.tif"
+    assert record["terrain"]["dem"]["band"] == 1
+    assert len(record["terrain"]["dem"]["sha256"]) == 64
+    with open_scene(make_scene(MASK)) as scene, predict(scene, terrain_model()) as prediction:
+        assert np.all(prediction.read(prediction.grid.window) == 125)  # no height, a half
+        assert "terrain" not in prediction.record
+
+
+def test_a_record_names_the_dem_only_where_it_was_read(make_scene, make_dem, tmp_path):
+    dem = make_dem(np.full((150, 170), 3000.0), utm_grid((150, 170)))
+    values = np.full((3, 150, 170), 3010, "float32")
+    path = write_tif(tmp_path / "own.tif", values, utm_grid((150, 170)),
+                     descriptions=("green", "elev_m", "slope_deg"))  # fmt: skip
+    with open_scene(make_scene(MASK), dem=dem) as scene, predict(scene, "ndsi") as prediction:
+        assert "terrain" not in prediction.record
+    with open_scene(path, dem=dem, scale=1.0) as scene:
+        with predict(scene, terrain_model()) as prediction:
+            own = round(1 / (1 + np.exp(-1)) / 0.004)
+            assert np.all(prediction.read(prediction.grid.window) == own)
+            assert "terrain" not in prediction.record
+            assert prediction.record["scene"]["bands"]["elevation"]["band"] == 2
+
+
+def test_a_wider_view_shows_the_heights_too(make_scene, make_dem):
+    cells = utm_grid((150, 170))
+    heights = 2000 + 3.0 * np.indices(cells.shape)[0]
+    with open_scene(make_scene(MASK), dem=make_dem(heights, cells)) as scene:
+        values, valid = read_context(scene, ("green", "elevation"), (43, 43), 64, 2)
+    assert valid.all()
+    # The view of 128 rows begins at 43 - 32 = 11; each of its rows is the mean of two.
+    assert np.allclose(values[1], (2000 + 3 * (11.5 + 2 * np.arange(64)))[:, None], atol=1e-3)
+
+
 def test_the_files_are_as_promised(make_scene, tmp_path):
     path = make_scene(MASK, nodata=0)
     with open_scene(path) as scene:

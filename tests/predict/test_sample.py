@@ -29,7 +29,7 @@ def test_a_patch_is_scaled_by_all_its_bands_together():
 
 
 class None_scene:  # noqa: N801
-    roles = ("green", "nir")
+    available = ("green", "nir")
 
 
 def test_percentiles_of_the_scene_are_the_same_for_every_patch(open_values):
@@ -101,3 +101,18 @@ def test_a_sample_holds_valid_pixels_only(make_scene):
     mask = disc((60, 60), (30, 30), 20)
     with open_scene(make_scene(mask), aoi=None) as scene:
         assert sample_scene(scene, ["green", "nir"]).shape == (2, 3600)
+
+
+def test_elevation_of_a_dem_is_scaled_by_the_range_in_the_scene(make_scene, make_dem):
+    mask = disc((60, 60), (30, 30), 20)
+    # A DEM of a larger area: 3000 to 3590 m within the scene, less and more beyond it.
+    wide = utm_grid((60, 180), corner=(599_400, 5_200_000))
+    heights = 2400 + 10.0 * np.arange(180)[None, :].repeat(60, axis=0)
+    with open_scene(make_scene(mask), dem=make_dem(heights, wide)) as scene:
+        roles = ("green", "tir1", "elevation")
+        normaliser = fit_normaliser(Normalisation(low=0, high=100), scene, roles)
+        raster = scene.read(scene.grid.window, ("green", "elevation"))
+    assert normaliser.shift[1] == pytest.approx(3000, abs=0.01)
+    assert normaliser.scale[1] == pytest.approx(590, abs=0.01)
+    scaled = normaliser(raster.values, raster.valid)[1]
+    assert np.allclose(scaled, np.arange(60) / 59, atol=1e-4)

@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -393,6 +394,65 @@ def test_a_missing_role_says_what_there_is(ramp):
         scene.read(scene.grid.window, ["swir1"])
     assert caught.value.role == "swir1"
     assert caught.value.available == ("green",)
+
+
+def test_elevation_and_slope_come_from_the_dem(ramp, make_dem):
+    # Falling by 5 m from column to column of 10 m: a slope of one in two.
+    heights = 3000 - 5.0 * np.arange(50)[None, :].repeat(40, axis=0)
+    with open_scene(ramp(), dem=make_dem(heights, GRID)) as scene:
+        assert scene.roles == ("green",)
+        assert scene.available == ("green", "elevation", "slope")
+        raster = scene.read(Window(10, 5, 7, 3), ["slope", "green", "elevation"])
+        assert [scene.unit(role) for role in ("elevation", "slope")] == ["m", "degrees"]
+        assert len(scene.read(scene.grid.window).values) == 1
+    assert np.array_equal(raster.values[1], RAMP[0, 5:8, 10:17])
+    assert np.array_equal(raster.values[2], heights[5:8, 10:17])
+    assert raster.values[0] == pytest.approx(np.degrees(np.arctan(0.5)), abs=0.02)
+    with open_scene(ramp()) as scene:
+        assert scene.available == ("green",)
+        with pytest.raises(MissingBandError, match=r"elevation=NUMBER, give --dem FILE, or choose"):
+            scene.read(scene.grid.window, ["elevation"])
+
+
+def test_a_band_of_the_scene_comes_before_the_dem(ramp, make_dem):
+    values = np.concatenate([RAMP, np.full_like(RAMP, 1234)])
+    path = ramp(values, descriptions=("green", "elev_m"))
+    with open_scene(path, dem=make_dem(np.full((40, 50), 5678), GRID)) as scene:
+        assert scene.available == ("green", "elevation", "slope")
+        assert scene.from_dem(["slope", "elevation", "green"]) == ("slope",)
+        raster = scene.read(scene.grid.window, ["elevation", "slope"])
+    assert np.all(raster.values[0] == 1234)
+    assert not raster.values[1].any()
+
+
+def test_a_pixel_without_heights_is_as_valid_as_its_bands(ramp, make_dem):
+    heights = np.full((40, 50), 2000.0)
+    heights[:, 20:] = np.nan
+    holed = RAMP.copy()
+    holed[0, 30, 45] = 0
+    with open_scene(ramp(holed, nodata=0), dem=make_dem(heights, GRID)) as scene:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for window in (scene.grid.window, Window(0, 0, 50, 10)):
+                raster = scene.read(window, ["elevation", "slope"])
+    told = [str(one.message) for one in caught]
+    assert len(told) == 1
+    assert "dem.tif has no heights in parts of ramp.tif" in told[0]
+    with open_scene(ramp(holed, nodata=0), dem=make_dem(heights, GRID)) as scene:
+        raster = scene.read(scene.grid.window, ["elevation", "slope"])
+    assert raster.valid.sum() == 1999
+    assert raster.values[:, 30, 45].tolist() == [0, 0]
+    assert np.all(raster.values[0][raster.valid] == 2000)
+
+
+def test_no_warning_where_heights_lack_under_invalid_pixels_alone(ramp, make_dem):
+    heights, holed = np.full((40, 50), 2000.0), RAMP.copy()
+    heights[:, 20:] = np.nan
+    holed[0, :, 20:] = 0
+    with open_scene(ramp(holed, nodata=0), dem=make_dem(heights, GRID)) as scene:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            scene.read(scene.grid.window, ["elevation"])
 
 
 @pytest.mark.parametrize("kind", ["zeros and ones", "values", "range", "bits", "other grid"])

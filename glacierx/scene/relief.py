@@ -1,0 +1,303 @@
+"""Elevation and slope of a DEM on a scene's grid, window by window."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+from scipy import ndimage
+
+from glacierx.scene.geodesy import GEOD, LONLAT, Floats, transform_points
+from glacierx.scene.grid import Grid, row_bands
+from glacierx.scene.terrain import Dem
+
+BLOCK_PX = 256
+NODE_PX = 32
+# Voids are bridged by a Gaussian mean of the heights around them, this far.
+BRIDGE_SIGMA, REACH = 3.0, 12
+# Two cells for cubic convolution, one for the slope, one for a cell that the DEM has in part.
+BEYOND = 4
+COARSE = 64
+TERRAIN = {"elevation": "m", "slope": "degrees"}
+"""Roles that a DEM gives, and their units."""
+
+Span = tuple[int, int]
+
+
+class Relief:
+    """A DEM's heights and slopes for the pixels of a grid.
+
+    Slopes are found on the DEM's own cells, averaged first where they are finer than the pixels,
+    and both are brought to the pixels by cubic convolution (Keys 1981,
+    doi:10.1109/TASSP.1981.1163711): slopes of heights that were interpolated would show the cells
+    as facets. All places are counted from the corners of the two grids, so that a window holds
+    what the same part of the whole does.
+
+    Args:
+        dem: The DEM.
+        grid: The grid of the pixels.
+    """
+
+    def __init__(self, dem: Dem, grid: Grid) -> None:
+        self._dem = dem
+        self._grid = grid
+        self._step = max(1, round(grid.gsd_m / dem.gsd_m))
+        rows, columns = (max(1, length // self._step) for length in dem.grid.shape)
+        self._cells = dem.grid.stretched(self._step, (rows, columns))
+
+    def read(
+        self, window: Window, roles: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read elevation in metres, slope in degrees.
+
+        Args:
+            window: Whole pixels within the grid.
+            roles: ``elevation``, ``slope`` or both.
+
+        Returns:
+            Values (roles, rows, columns), and where the DEM has heights. Elsewhere elevation is
+            about that of the nearest heights, and slope is 0.
+        """
+        top, left, height, width = (
+            int(part) for part in (window.row_off, window.col_off, window.height, window.width)
+        )
+        values = np.zeros((len(roles), height, width), np.float32)
+        known = np.zeros((height, width), bool)
+        # Blocks keep the memory that this takes small beside that of the values.
+        for first, last in row_bands(height, BLOCK_PX):
+            for start, end in row_bands(width, BLOCK_PX):
+                part = (slice(first, last), slice(start, end))
+                rows, columns = (top + first, top + last), (left + start, left + end)
+                found = self._block(rows, columns, roles)
+                there = np.isfinite(found)
+                known[part] = there.all(axis=0)
+                for index, role in enumerate(roles):
+                    if role == "elevation" and not there[index].all():
+                        found[index] = np.where(
+                            there[index], found[index], self._coarsely(rows, columns)
+                        )
+                    values[(index, *part)] = np.nan_to_num(found[index])
+        return values, known
+
+    def warn_of_gaps(self, name: str) -> None:
+        """Warn once that the DEM has no heights in parts of a scene."""
+        self._dem.warn_once(
+            f"{self._dem.name} has no heights in parts of {name}: for the model elevation there is "
+            "that of the nearest heights, and slope is 0.",
+            kind="gaps",
+        )
+
+    def _block(self, rows: Span, columns: Span, roles: Sequence[str]) -> Floats:
+        """Return roles (roles, rows, columns), NaN where the DEM has none."""
+        down, right = smooth_field(self._place, self._grid.shape, rows, columns)
+        inside = (down >= 0) & (right >= 0)
+        inside &= (down <= self._dem.grid.rows) & (right <= self._dem.grid.columns)
+        if not inside.any():
+            return np.full((len(roles), *inside.shape), np.nan)
+        down, right = (
+            np.where(inside, place, place[inside].min()) / self._step for place in (down, right)
+        )
+        spans = [
+            (
+                min(max(0, int(place.min()) - REACH - BEYOND), length - 1),
+                min(length, int(place.max()) + REACH + BEYOND + 1),
+            )
+            for place, length in zip((down, right), self._cells.shape, strict=True)
+        ]
+        planes = self._planes(spans[0], spans[1], roles)
+        shift_down, shift_right = (BEYOND - span[0] for span in spans)
+        found = cubic(planes, down + shift_down, right + shift_right)
+        if "slope" in roles:
+            index = roles.index("slope")
+            found[index] = found[index].clip(0, 90)  # Cubic convolution can overshoot.
+        found[:, ~inside] = np.nan
+        return found
+
+    def _planes(self, rows: Span, columns: Span, roles: Sequence[str]) -> Floats:
+        """Return roles on the DEM's cells, and so far beyond its frame, NaN in voids."""
+        step, (height, width) = self._step, self._dem.grid.shape
+        top, bottom = rows[0] * step, min(rows[1] * step, height)
+        left, right = columns[0] * step, min(columns[1] * step, width)
+        window = Window(left, top, right - left, bottom - top)
+        heights = bridge(self._dem.read_cells(window, step).astype(np.float64))
+        # Beyond the frame a plane goes on as a plane.
+        heights = np.pad(heights, BEYOND, mode="reflect", reflect_type="odd")
+        if "slope" not in roles:
+            return heights[None]
+        steps = smooth_field(self._metric, self._cells.shape, rows, columns)
+        steps = np.pad(steps, ((0, 0), (BEYOND, BEYOND), (BEYOND, BEYOND)), mode="edge")
+        slopes = slope(heights, steps)
+        return np.stack([heights if role == "elevation" else slopes for role in roles])
+
+    def _place(self, rows: Floats, columns: Floats) -> Floats:
+        """Return where pixels lie on the DEM's grid: rows and columns (2, ...)."""
+        grid, own = self._grid, self._dem.grid
+        x, y = transform_points(*grid.to_map(rows, columns), grid.crs, own.crs)
+        there = np.isfinite(x) & np.isfinite(y)
+        x, y = np.where(there, x, np.nan), np.where(there, y, np.nan)
+        if own.crs.is_geographic:
+            # Longitudes may jump within the scene, or count from 0 to 360; and not all are in
+            # degrees.
+            circle = 2 * math.pi / own.crs.units_factor[1]
+            x = x - np.round((x - self._middle) / circle) * circle
+            away = own.to_map(own.rows / 2, own.columns / 2)[0] - self._middle
+            x = x + np.round(away / circle) * circle
+        return np.stack(own.to_pixels(x, y))
+
+    @cached_property
+    def _middle(self) -> float:
+        grid = self._grid
+        x, y = grid.to_map(grid.rows / 2, grid.columns / 2)
+        return float(transform_points(x, y, grid.crs, self._dem.grid.crs)[0])
+
+    def _metric(self, rows: Floats, columns: Floats) -> Floats:
+        return metric(self._cells, rows, columns)
+
+    def _coarsely(self, rows: Span, columns: Span) -> Floats:
+        """Return heights of the nearest cells of a coarse DEM."""
+        coarse = self._coarse
+        down, right = (
+            ((np.arange(*span) + 0.5) * cells / length).clip(0.5, cells - 0.5) + 2
+            for span, cells, length in zip(
+                (rows, columns), coarse.shape, self._grid.shape, strict=True
+            )
+        )
+        padded = np.pad(coarse, 2, mode="edge")
+        places = np.meshgrid(down, right, indexing="ij")
+        found: Floats = cubic(padded[None], *places)[0]
+        return found
+
+    @cached_property
+    def _coarse(self) -> Floats:
+        shape = (min(COARSE, self._grid.rows), min(COARSE, self._grid.columns))
+        heights = self._dem.read(self._grid.coarsened(shape))
+        if not heights.valid.any():
+            return np.zeros(shape)
+        nearest = ndimage.distance_transform_edt(
+            ~heights.valid, return_distances=False, return_indices=True
+        )
+        return np.asarray(heights.values[0][tuple(nearest)], np.float64)
+
+
+def smooth_field(
+    field: Callable[[Floats, Floats], Floats], shape: tuple[int, int], rows: Span, columns: Span
+) -> Floats:
+    """Evaluate what hardly bends at every 32nd pixel, and bilinearly between.
+
+    Args:
+        field: Takes rows and columns of positions and returns values (values, ...).
+        shape: Of the grid, from whose corner pixels are counted.
+        rows: First row, and the one after the last.
+        columns: Likewise.
+
+    Returns:
+        Values (values, rows, columns) at the centres of pixels, the same for each pixel whatever
+        the span.
+    """
+    nodes, below, share = zip(
+        *(_nodes(span, length) for span, length in zip((rows, columns), shape, strict=True)),
+        strict=True,
+    )
+    known = field(*np.meshgrid(*nodes, indexing="ij"))
+    down, right = share[0][:, None], share[1]
+    known = known[:, below[0]] * (1 - down) + known[:, below[0] + 1] * down
+    found: Floats = known[..., below[1]] * (1 - right) + known[..., below[1] + 1] * right
+    return found
+
+
+def _nodes(span: Span, length: int) -> tuple[Floats, NDArray[np.intp], Floats]:
+    index = np.arange(*span)
+    first = span[0] // NODE_PX
+    count = (span[1] - 1) // NODE_PX - first + 2
+    nodes = np.minimum((first + np.arange(count)) * NODE_PX, length - 1) + 0.5
+    below = index // NODE_PX - first
+    share = (index + 0.5 - nodes[below]) / np.maximum(nodes[below + 1] - nodes[below], 1)
+    return nodes, below, share
+
+
+def metric(grid: Grid, rows: Floats, columns: Floats) -> Floats:
+    """Measure what a step to the next row and to the next column is on the ground.
+
+    Args:
+        grid: A grid in any CRS.
+        rows: Positions.
+        columns: Positions.
+
+    Returns:
+        In square metres the step down by itself, the two by each other, and the step right by
+        itself (3, ...), NaN where the grid is nowhere on Earth.
+    """
+
+    def lonlat(down: float, right: float) -> Floats:
+        x, y = grid.to_map(rows + down, columns + right)
+        found = np.stack(transform_points(x, y, grid.crs, LONLAT))
+        return np.where(np.isfinite(found).all(axis=0), found, np.nan)
+
+    one, _, down = GEOD.inv(*lonlat(-0.5, 0), *lonlat(0.5, 0))
+    other, _, right = GEOD.inv(*lonlat(0, -0.5), *lonlat(0, 0.5))
+    mixed = down * right * np.cos(np.radians(one - other))
+    return np.stack([down * down, mixed, right * right])
+
+
+def slope(heights: Floats, steps: Floats) -> Floats:
+    """Return the slope in degrees after Horn (1981), on a grid in any CRS.
+
+    Args:
+        heights: Heights in metres (rows, columns).
+        steps: What `metric` returns for each of them.
+    """
+    down, right = (ndimage.sobel(heights, axis=axis, mode="nearest") / 8 for axis in (0, 1))
+    own, mixed, other = steps
+    squared = down * down * other - 2 * down * right * mixed + right * right * own
+    slopes: Floats = np.degrees(np.arctan(np.sqrt((squared / (own * other - mixed**2)).clip(0))))
+    return slopes
+
+
+def bridge(heights: Floats) -> Floats:
+    """Fill voids by the Gaussian mean of heights within twelve cells; NaN where there are none."""
+    known = np.isfinite(heights)
+    if known.all() or not known.any():
+        return heights
+    total, weight = (
+        ndimage.gaussian_filter(part, BRIDGE_SIGMA, mode="constant", truncate=REACH / BRIDGE_SIGMA)
+        for part in (np.where(known, heights, 0.0), known.astype(np.float64))
+    )
+    mean = np.divide(total, weight, out=np.full(heights.shape, np.nan), where=weight > 0)
+    return np.where(known, heights, mean)
+
+
+def cubic(planes: Floats, rows: Floats, columns: Floats) -> Floats:
+    """Interpolate by cubic convolution (Keys 1981), which meets the cells' own values.
+
+    Args:
+        planes: Cells (planes, rows, columns), two more on each side than positions reach.
+        rows: Positions, of which 0.5 is the centre of the first cell.
+        columns: Positions.
+
+    Returns:
+        Values (planes, ...), NaN where one of the sixteen cells around is.
+    """
+    (top, down), (left, right) = (
+        (np.floor(place - 0.5).astype(np.intp), _weights(place - 0.5 - np.floor(place - 0.5)))
+        for place in (rows, columns)
+    )
+    flat = planes.reshape(len(planes), -1)
+    first = top * planes.shape[2] + left
+    out = np.zeros((len(planes), *rows.shape))
+    for row, one in enumerate(down, -1):
+        line = np.zeros_like(out)
+        for column, other in enumerate(right, -1):
+            line += np.take(flat, first + (row * planes.shape[2] + column), axis=1) * other
+        out += line * one
+    return out
+
+
+def _weights(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    return (
+        ((2 - t) * t - 1) * t / 2,
+        ((3 * t - 5) * t * t + 2) / 2,
+        ((4 - 3 * t) * t + 1) * t / 2,
+        (t - 1) * t * t / 2,
+    )
