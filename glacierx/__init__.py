@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         OutlineOptions,
         PredictOptions,
         SimulateOptions,
+        SplitOptions,
+        TrainOptions,
     )
     from glacierx.outlines.attributes import add_attributes
     from glacierx.outlines.divides import Division, split_glaciers
@@ -105,6 +107,8 @@ _HOMES = {
     "Scores": "evaluate.scores",
     "Sensor": "scene.sensors",
     "SimulateOptions": "options",
+    "SplitOptions": "options",
+    "TrainOptions": "options",
     "Slot": "predict.card",
     "add_attributes": "outlines.attributes",
     "build_model": "predict.modelfile",
@@ -171,6 +175,8 @@ __all__ = [
     "Scores",
     "Sensor",
     "SimulateOptions",
+    "SplitOptions",
+    "TrainOptions",
     "Slot",
     "add_attributes",
     "build_model",

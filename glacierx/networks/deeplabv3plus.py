@@ -92,7 +92,8 @@ class DeepLabV3Plus(nn.Module):
         low_width: Channels that each of the encoder's maps is reduced to before it is merged.
         dropouts: Of the pyramid and of the decoder.
         skips: Encoder maps that the decoder merges, coarse to fine: 3, 2, 1 and 0 have strides 8,
-            4, 2 and 1 times that of the stem. Chu et al. merge that of stride 4 alone; finer ones keep narrow tongues apart.
+            4, 2 and 1 times that of the stem. Chu et al. merge that of stride 4 alone; finer ones
+            keep narrow tongues apart.
         decoder_widths: Channels after each merge; those of the pyramid if None.
         presence: Tell the network which planes hold data, by a vector that is added to the map of
             the stem; ours, for one network that serves several sets of bands.

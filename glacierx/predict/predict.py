@@ -18,7 +18,8 @@ from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.options import PredictOptions
 from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
-from glacierx.predict.engine import Engine, choose_device
+from glacierx.predict.device import choose_device
+from glacierx.predict.engine import Engine
 from glacierx.predict.modelfile import Model
 from glacierx.predict.pixels import Rows, pixel_rows, read_strip
 from glacierx.predict.sample import fit_normaliser

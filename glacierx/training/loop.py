@@ -105,7 +105,7 @@ class Learner:
         if options.ema:
             self._ema = AveragedModel(
                 self.network,
-                multi_avg_fn=get_ema_multi_avg_fn(options.ema),
+                multi_avg_fn=get_ema_multi_avg_fn(options.ema),  # type: ignore[no-untyped-call]
                 use_buffers=True,
             )
         self.step = 0
@@ -160,7 +160,7 @@ class Learner:
         with self._precision.autocast():
             logits = self.network(Inputs(x, present=batch.present)).mask[:, 0]
         loss = loss_of(self._options.loss, logits, target, weight, gamma=self._options.focal_gamma)
-        self.scaler.scale(loss / self._options.accumulate).backward()
+        self.scaler.scale(loss / self._options.accumulate).backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not np.isfinite(value):
             raise ModelError(

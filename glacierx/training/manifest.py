@@ -11,7 +11,7 @@ from typing import Any
 from glacierx.errors import OptionError, SceneError
 from glacierx.training.samples import PARTS
 
-PATHS = ("scene", "labels", "dem")
+PATHS = ("scene", "labels", "dem", "aoi")
 NUMBERS = ("scale", "offset", "weight", "ignore_border_m")
 WHOLE = ("dem_band",)
 LARGEST_BYTES = 64 * 2**20
@@ -145,15 +145,8 @@ def _row(entry: Mapping[str, Any], where: str, folder: Path) -> Row:
     for name in ("scene", "labels"):
         if name not in values:
             raise SceneError(f"{where}: the column {name} is empty or missing.")
-    typed: dict[str, Any] = {}
-    for key, value in values.items():
-        if key in NUMBERS or key in WHOLE:
-            typed[key] = _number(value, key, where)
-        elif isinstance(value, str):
-            typed[key] = value
-        else:
-            raise SceneError(f"{where}: {key} is {value!r}. It takes text.")
-    for name in (*PATHS, "aoi"):
+    typed = {key: _typed(value, key, where) for key, value in values.items()}
+    for name in PATHS:
         if name in typed:
             typed[name] = _beside(typed[name], folder)
     if typed.get("split", "train") not in PARTS:
@@ -170,6 +163,14 @@ def _cleaned(value: Any) -> Any:
         return value.strip() or None
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ";".join(value)
+    return value
+
+
+def _typed(value: Any, key: str, where: str) -> Any:
+    if key in NUMBERS or key in WHOLE:
+        return _number(value, key, where)
+    if not isinstance(value, str):
+        raise SceneError(f"{where}: {key} is {value!r}. It takes text.")
     return value
 
 

@@ -36,14 +36,22 @@ class Source(Protocol):
         about: What a record says of it.
     """
 
-    name: str
-    roles: tuple[str, ...]
-    shape: tuple[int, int]
-    gsd_m: float
-    part: str
-    group: str
-    weight: float
-    about: Mapping[str, Any]
+    @property
+    def name(self) -> str: ...  # noqa: D102 - said above
+    @property
+    def roles(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def gsd_m(self) -> float: ...  # noqa: D102
+    @property
+    def part(self) -> str: ...  # noqa: D102
+    @property
+    def group(self) -> str: ...  # noqa: D102
+    @property
+    def weight(self) -> float: ...  # noqa: D102
+    @property
+    def about(self) -> Mapping[str, Any]: ...  # noqa: D102
 
     def read(self, top: int, left: int, rows: int, columns: int) -> tuple[Values, Labels]:
         """Read a window, which may reach beyond the scene.

@@ -58,7 +58,7 @@ class FileSource(Handle):
             closing.callback(self.scene.close)
             card.check(self.scene)
             self.name = row.name
-            self.roles = tuple(role for role in card.roles if role in self.scene.roles)
+            self.roles = tuple(role for role in card.roles if role in self.scene.available)
             self.shape = self.scene.grid.shape
             self.gsd_m = self.scene.grid.gsd_m
             self.part = row.split or "train"

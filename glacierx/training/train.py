@@ -3,20 +3,18 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from glacierx.errors import GlacierxError, ModelError, OptionError
+from glacierx.errors import GlacierxError, ModelError
 from glacierx.options import SplitOptions, TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model, build_model
 from glacierx.training.loop import Learner, steps_of
 from glacierx.training.precision import choose_precision
-from glacierx.training.run import Place, identity, learn
-from glacierx.training.samples import ICE, Sample, Source, load_samples, load_source, save_samples
+from glacierx.training.run import Place, learn
+from glacierx.training.samples import Source, load_samples, load_source, save_samples
 from glacierx.training.split import split_sources
 
 Progress = Callable[[int, int, str], None]

@@ -1,0 +1,91 @@
+"""Train from a sample file where only torch, numpy, scipy, scikit-image and safetensors are.
+
+    python -m glacierx.training samples.npz -o model.safetensors
+
+The flags are those of glacierx train that do not speak of scenes.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from glacierx.errors import GlacierxError, OutputError
+from glacierx.options import TrainOptions
+from glacierx.predict.device import choose_device
+from glacierx.predict.modelfile import build_model, load_network, save_network
+from glacierx.training.preset import load_preset, presets
+from glacierx.training.run import Place
+from glacierx.training.train import estimate, open_data, train
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; return the exit code."""
+    given = vars(_parser().parse_args(arguments))
+    try:
+        _run(given)
+    except GlacierxError as error:
+        sys.stderr.write(f"Error: {' '.join(str(error).split())}\n")
+        return error.exit_code
+    return 0
+
+
+def _run(given: dict[str, object]) -> None:
+    data, output = Path(str(given["data"])), Path(str(given["output"]))
+    if output.exists() and not given["overwrite"]:
+        raise OutputError(f"{output} exists already. Use --overwrite to replace it.")
+    preset = load_preset(str(given["preset"]))
+    names = {declared.name for declared in fields(TrainOptions)}
+    options = preset.train_options(
+        **{name: value for name, value in given.items() if name in names and value is not None}
+    )
+    model = (
+        load_network(Path(str(given["init"])))
+        if given["init"]
+        else build_model(preset.card, options.seed)
+    )
+    card = replace(model.card, name=str(given["name"] or output.stem), scores={})
+    model = replace(model, card=card)
+    place = Place(
+        output.with_suffix(".training"), bool(given["resume"]), choose_device(str(given["device"]))
+    )
+    if given["estimate"]:
+        with open_data(data, card, options=options) as opened:
+            sys.stdout.write(estimate(model, opened, options, place).summary() + "\n")
+        return
+
+    def tell(done: int, total: int, what: str) -> None:
+        sys.stderr.write(f"{done}/{total} {what}\n")
+        sys.stderr.flush()
+
+    trained = train(data, model, options, place=place, progress=tell)
+    save_network(trained, output, overwrite=True, half=bool(given["half"]))
+    sys.stdout.write(f"{output}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m glacierx.training", description=__doc__)
+    parser.add_argument("data", help="a sample file of glacierx train --export")
+    parser.add_argument("-o", "--output", required=True)
+    parser.add_argument("--preset", default="starter", choices=presets())
+    for name in ("init", "name"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--device", default="auto")
+    for name in ("half", "estimate", "resume", "overwrite"):
+        parser.add_argument(f"--{name}", action="store_true")
+    hints = get_type_hints(TrainOptions)
+    for declared in fields(TrainOptions):
+        hint = hints[declared.name]
+        parser.add_argument(
+            "--" + declared.name.replace("_", "-"),
+            type=next(iter(get_args(hint)), hint),
+            choices=declared.metadata["choices"] or None,
+            help=str(declared.metadata["help"]).replace("%", "%%"),
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
