@@ -260,6 +260,41 @@ class SplitOptions(Options):
 
 
 @dataclass(frozen=True)
+class AdaptOptions(Options):
+    """How a model is adapted to a user's own scenes and an inventory that may be old."""
+
+    minutes: float = option(10.0, "Time to learn in.", low=0.1, high=100000)
+    ignore_border_px: float = option(
+        2.0, "Leave out a belt of so many pixels on both sides of outlines.", low=0, high=100
+    )
+    held: float = option(
+        0.15,
+        "Share of the ground that chooses the weights, and again to report by.",
+        low=0.02,
+        high=0.4,
+    )
+    block_m: float = option(2000.0, "Side of the blocks that are kept back, in metres.", low=10)
+    doubt: float = option(
+        0.2,
+        "Labels that the model gives less than this probability count less; 0 trusts all.",
+        low=0,
+        high=0.5,
+    )
+    made: float = option(
+        0.2, "Share of patches of made scenes, against forgetting.", low=0, high=0.9
+    )
+    lr: float = option(5e-4, "Highest learning rate.", low=1e-8, high=1)
+    patch_px: int = option(256, "Side of a patch in pixels.", low=32, high=4096)
+    batch: int = option(8, "Patches that go through the network at once.", low=1, high=4096)
+    precision: str = option(
+        "auto",
+        "Numbers that the network computes in; auto is bf16 where the device has it.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    seed: int = option(0, "Number that all random choices follow from.", low=0)
+
+
+@dataclass(frozen=True)
 class ExtractOptions:
     """All the tunables of the main job, group by group."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class Reference:
     choice: MaskChoice
     align: bool = False
 
-    def of(self, scenes: Sequence[Scene]) -> list[PathLike]:
+    def of(self, scenes: Sequence[Any]) -> list[PathLike]:
         """Return the file for each scene.
 
         Raises:
@@ -40,7 +41,7 @@ class Reference:
         """
         if not scenes or len(self.paths) not in (1, len(scenes)):
             raise OptionError(
-                f"{len(self.paths)} files of outlines were given for {len(scenes)} of --scene. "
+                f"{len(self.paths)} files of outlines were given for {len(scenes)} scenes. "
                 "Give one file for all scenes, or one for each, in the same order."
             )
         return list(self.paths) if len(self.paths) > 1 else list(self.paths) * len(scenes)

@@ -26,8 +26,9 @@ from glacierx.training.schedule import learning_rate
 from glacierx.training.validate import planes_of
 
 Window = tuple[Values, Labels, NDArray[np.float32]]
-Trust = Callable[[Batch], Tensor]
-"""Say what each pixel of a batch counts (batch, rows, columns), 0 to 1."""
+Trust = Callable[[Batch, nn.Module, float], Tensor]
+"""Say what each pixel of a batch counts (batch, rows, columns), 0 to 1, by the averaged network
+and the share of the run that is done."""
 
 
 @dataclass
@@ -155,7 +156,7 @@ class Learner:
             target = (batch.label == ICE).float()
             weight = (batch.label <= ICE).float()
             if self._trust is not None:
-                weight = weight * self._trust(batch)
+                weight = weight * self._trust(batch, self.average, self.step / self._steps)
         x = batch.x.contiguous(memory_format=torch.channels_last)
         with self._precision.autocast():
             logits = self.network(Inputs(x, present=batch.present)).mask[:, 0]

@@ -12,7 +12,7 @@ from glacierx.errors import OptionError, SceneError
 from glacierx.training.samples import PARTS
 
 PATHS = ("scene", "labels", "dem", "aoi")
-NUMBERS = ("scale", "offset", "weight", "ignore_border_m")
+NUMBERS = ("scale", "offset", "weight", "ignore_border_m", "aoi_buffer_m")
 WHOLE = ("dem_band",)
 LARGEST_BYTES = 64 * 2**20
 
@@ -32,6 +32,7 @@ class Row:
         nodata: As ``--nodata``.
         invalid: As ``--invalid``; several are parted by ``;``.
         aoi: As ``--aoi``.
+        aoi_buffer_m: As ``--aoi-buffer-m``.
         dem: As ``--dem``.
         dem_band: As ``--dem-band``.
         date: Date of acquisition.
@@ -55,6 +56,7 @@ class Row:
     nodata: str | None = None
     invalid: str | None = None
     aoi: str | None = None
+    aoi_buffer_m: float = 0.0
     dem: str | None = None
     dem_band: int | None = None
     date: str | None = None

@@ -29,6 +29,7 @@ from glacierx.training.validate import (
     best_temperature,
     predict_source,
     reliability,
+    rounded,
     validate,
 )
 
@@ -173,8 +174,7 @@ class _Run:
             found = self.look(learner.average)
             value = found.value(options.metric)
             row["validation"] = {
-                name: {key: round(score, 4) for key, score in scores.items()}
-                for name, scores in found.scores().items()
+                name: rounded(scores) for name, scores in found.scores().items()
             }
             row["value"] = round(value, 6)
             line += f", validation {options.metric} {value:.3f}"
@@ -232,8 +232,7 @@ class _Run:
             pooled = found.pooled()
             temperature = best_temperature(pooled)
             scores["validation"] = {
-                name: {key: round(value, 4) for key, value in values.items()}
-                for name, values in found.scores().items()
+                name: rounded(values) for name, values in found.scores().items()
             }
             scores["reliability"] = {
                 "before": reliability(pooled),

@@ -32,6 +32,7 @@ class FileSource(Handle):
         card: What the network takes; the scene is checked against it.
         ignore_border_m: Width of the belt along outlines that is left out where the line gives
             none.
+        ignore_border_px: The same in pixels of the scene; the wider one counts.
 
     Raises:
         SceneError: A file is missing or is not what it should be.
@@ -39,7 +40,13 @@ class FileSource(Handle):
         OutlineError: The vector file has no polygons.
     """
 
-    def __init__(self, row: Row, card: Card, ignore_border_m: float = 0.0) -> None:
+    def __init__(
+        self,
+        row: Row,
+        card: Card,
+        ignore_border_m: float = 0.0,
+        ignore_border_px: float = 0.0,
+    ) -> None:
         with ExitStack() as closing:
             self.scene = open_scene(
                 row.scene,
@@ -51,6 +58,7 @@ class FileSource(Handle):
                 nodata=row.nodata,
                 invalid=tuple(mark.strip() for mark in (row.invalid or "").split(";") if mark),
                 aoi=row.aoi,
+                aoi_buffer_m=row.aoi_buffer_m,
                 dem=row.dem,
                 dem_band=row.dem_band,
                 date=row.date,
@@ -70,8 +78,9 @@ class FileSource(Handle):
             self._ignored = self._open_ignored(row)
             if self._ignored is not None:
                 closing.callback(self._ignored.close)
-            belt = ignore_border_m if row.ignore_border_m is None else row.ignore_border_m
-            self._belt_m = belt
+            self._belt_m = max(ignore_border_m, ignore_border_px * self.gsd_m)
+            if row.ignore_border_m is not None:
+                self._belt_m = row.ignore_border_m
             self._normaliser = self._fit(card)
             self._closing = closing.pop_all()
 

@@ -135,7 +135,7 @@ def _open_files(
     free = MEMORY_BYTES
     for number, row in enumerate(rows):
         tell(number, len(rows), "scenes read")
-        with _named(row.name):
+        with named(row.name):
             source = FileSource(row, card, split.ignore_border_m)
             closing.callback(source.close)
             size = 2 * len(source.roles) * source.shape[0] * source.shape[1]
@@ -152,7 +152,7 @@ def _open_files(
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def named(name: str) -> Iterator[None]:
     """Begin the message of an error with the scene that it is of."""
     try:
         yield

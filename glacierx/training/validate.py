@@ -62,6 +62,11 @@ class Counts:
         }
 
 
+def rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Return scores as a card and a log hold them: four digits, None where undefined."""
+    return {key: round(value, 4) if value == value else None for key, value in scores.items()}
+
+
 @dataclass(frozen=True)
 class Validation:
     """What was found on held-out scenes.

@@ -1,0 +1,259 @@
+"""From a model, a scene and an inventory that may be old to a model of that place."""
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from glacierx.errors import OptionError
+from glacierx.networks.layers import Inputs
+from glacierx.options import AdaptOptions, SimulateOptions, TrainOptions
+from glacierx.predict.card import Card
+from glacierx.predict.modelfile import Model
+from glacierx.simulate.simulate import simulate
+from glacierx.training.augment import Batch
+from glacierx.training.draw import survey
+from glacierx.training.loop import Learner, steps_of
+from glacierx.training.manifest import Row
+from glacierx.training.precision import choose_precision
+from glacierx.training.run import Place, learn, tile_px
+from glacierx.training.samples import ICE, OTHER, Sample, Source, load_samples, load_source
+from glacierx.training.sources import FileSource
+from glacierx.training.split import split_blocks
+from glacierx.training.train import named
+from glacierx.training.validate import Validation, rounded, validate
+
+Progress = Callable[[int, int, str], None]
+EPOCH_PATCHES = 160
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 200
+PATIENCE_SHARE = 0.34
+MADE_SCENES, MADE_PX = 3, 384
+MADE_GSD_M = (1.0, 60.0)
+FULL_TRUST = 0.3
+LEAST_TRUST = 0.1
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What adapting brought.
+
+    Attributes:
+        model: The adapted model, or the one that was given where nothing was better.
+        before: Scores of the given model on ground that neither learnt from.
+        after: Scores of the adapted one there.
+        minutes: How long it took.
+    """
+
+    model: Model
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    minutes: float
+
+    def summary(self) -> str:
+        """Return the scores before and after as text."""
+        names = {"iou": "IoU", "f1": "F1", "balanced_accuracy": "balanced accuracy"}
+        return "On ground that was kept back: " + ", ".join(
+            f"{text} {self.before[name]:.3f} before, {self.after[name]:.3f} after"
+            for name, text in names.items()
+        )
+
+
+def adapt(  # noqa: PLR0913 - one keyword for each thing that can be given
+    model: Model,
+    scenes: Sequence[Row],
+    options: AdaptOptions = AdaptOptions(),
+    *,
+    replay: str | Path | None = None,
+    name: str | None = None,
+    place: Place = Place(),
+    progress: Progress | None = None,
+) -> Adapted:
+    """Fine-tune a model on scenes with outlines that are noisy labels.
+
+    A belt along the outlines is left out; once the model has learnt for a while, labels that its
+    averaged weights hold to be unlikely count less (early learning, Liu et al. 2020,
+    arXiv:2007.00151); a part of the patches is of made scenes, so that less is forgotten. Blocks of
+    the scenes are kept back: some choose the weights and end the run, others are reported.
+
+    Args:
+        model: What to begin with.
+        scenes: Scenes and their outlines, as lines of a manifest.
+        options: Time, belt, what is kept back, and how it learns.
+        replay: Sample file to take the place of made scenes.
+        name: What the adapted model is called.
+        place: Device, and folder of the run.
+        progress: Called as work goes on.
+
+    Returns:
+        The adapted model with its scores before and after.
+
+    Raises:
+        GlacierxError: Something is wrong with a scene, whose name begins the message.
+        OptionError: There is too little ice to keep a part of it back.
+    """
+    began = time.monotonic()
+    tell = progress or (lambda done, total, what: None)
+    card = replace(model.card, name=name or f"{model.card.name}-adapted")
+    with ExitStack() as closing:
+        whole = [_open(row, card, options, closing) for row in scenes]
+        random = np.random.default_rng((options.seed, 11))
+        parts: list[Source] = []
+        for source in whole:
+            side = max(16, round(options.block_m / source.gsd_m))
+            shares = {"validation": options.held, "test": options.held}
+            parts += split_blocks(source, side, shares, random)
+        tell(0, 1, "made scenes")
+        parts += _against_forgetting(parts, card, options, replay)
+        train, test = (
+            [part for part in parts if part.part == which] for which in ("train", "test")
+        )
+        choosing = [part for part in parts if part.part == "validation"]
+        how = _train_options(model, train, options, place, began)
+
+        def look(network: nn.Module, held: Sequence[Source]) -> Validation:
+            return validate(
+                network.to(place.device),
+                held,
+                card.roles,
+                side=tile_px(how, network),
+                device=place.device,
+                precision=choose_precision(how.precision, place.device),
+            )
+
+        before, start = look(model.network, test), look(model.network, choosing)
+        about = {
+            "adapted_from": {"name": model.card.name, "sha256": model.sha256 or None},
+            "base": dict(model.card.training),
+            "adapt": options.as_record(),
+            "scenes": [{"name": source.name, **dict(source.about)} for source in whole],
+            "footprints": [source.about["footprint"] for source in whole],
+        }
+        learnt = learn(
+            replace(model, card=card),
+            [*train, *choosing],
+            how,
+            place,
+            about=about,
+            trust=doubting(options.doubt) if options.doubt else None,
+            start=start,
+            progress=progress,
+        )
+        after = look(learnt.network, test)
+    scores = {
+        "held_out": {
+            "before": rounded(before.pooled().scores()),
+            "after": rounded(after.pooled().scores()),
+            "data": "blocks of the adapted scenes that neither taught nor chose",
+        }
+    }  # fmt: skip
+    found = Model(learnt.network.cpu(), replace(learnt.card, scores=scores))
+    minutes = (time.monotonic() - began) / 60
+    return Adapted(found, before.pooled().scores(), after.pooled().scores(), minutes)
+
+
+def doubting(doubt: float) -> Callable[[Batch, nn.Module, float], Tensor]:
+    """Return what labels count by what the averaged network says of them.
+
+    Args:
+        doubt: Labels of a lower probability than this count less, down to a tenth.
+    """
+
+    def trust(batch: Batch, network: nn.Module, done: float) -> Tensor:
+        if done < FULL_TRUST:
+            return torch.ones(batch.label.shape, device=batch.x.device)
+        network.eval()
+        x = batch.x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.device.type == "cpu"):
+            p = torch.sigmoid(network(Inputs(x, present=batch.present)).mask[:, 0].float())
+        agrees = torch.where(batch.label == ICE, p, torch.where(batch.label == OTHER, 1 - p, 1.0))
+        return (agrees / doubt).clamp(LEAST_TRUST, 1.0)
+
+    return trust
+
+
+def _open(row: Row, card: Card, options: AdaptOptions, closing: ExitStack) -> Sample:
+    with named(row.name):
+        source = FileSource(row, card, ignore_border_px=options.ignore_border_px)
+        closing.callback(source.close)
+        sample = load_source(source)
+        source.check()
+    return sample
+
+
+def _against_forgetting(
+    parts: Sequence[Source], card: Card, options: AdaptOptions, replay: str | Path | None
+) -> list[Source]:
+    """Return stored or made scenes, weighted to their share of the patches."""
+    if not options.made:
+        return []
+    own = [part for part in parts if part.part == "train"]
+    if replay is not None:
+        found = [sample for sample in load_samples(replay)[0] if sample.part == "train"]
+    else:
+        found = _made(card, own[0].gsd_m, options.seed)
+    if not found:
+        raise OptionError("The sample file of --replay holds no scene to learn from.")
+
+    def known(sources: Sequence[Source]) -> float:
+        return sum(survey(source).pixels[1] * source.weight for source in sources)
+
+    share = options.made / (1 - options.made) * known(own) / max(1.0, known(found))
+    return [replace(sample, weight=sample.weight * share) for sample in found]
+
+
+def _made(card: Card, gsd_m: float, seed: int) -> list[Sample]:
+    gsd = float(np.clip(gsd_m, *MADE_GSD_M))
+    found = []
+    with tempfile.TemporaryDirectory(prefix="glacierx-") as folder:
+        for number in range(MADE_SCENES):
+            options = SimulateOptions(
+                size=max(MADE_PX, int(np.ceil(1300 / gsd))), gsd=gsd, vary=True,
+                seed=1000 * seed + number + 1,
+            )  # fmt: skip
+            made = simulate(Path(folder) / str(number), options)
+            row = Row(
+                str(made.scene), str(made.outlines), layer="glaciers", dem=str(made.dem),
+                group="made",
+            )  # fmt: skip
+            with FileSource(row, card) as source:
+                found.append(load_source(source))
+    return found
+
+
+def _train_options(
+    model: Model, train: Sequence[Source], options: AdaptOptions, place: Place, began: float
+) -> TrainOptions:
+    """Choose as many epochs as the time allows, from a few steps that are timed."""
+    given: dict[str, Any] = {
+        "patch_px": options.patch_px, "batch": options.batch, "lr": options.lr,
+        "precision": options.precision, "seed": options.seed, "epoch_patches": EPOCH_PATCHES,
+        "ema": 0.99, "band_dropout": 0.1, "scale_low": 0.7, "scale_high": 1.5,
+    }  # fmt: skip
+    trial = TrainOptions(**given, epochs=1)
+    learner = Learner(
+        copy.deepcopy(model.network),
+        model.card,
+        train,
+        trial,
+        steps=100,
+        device=place.device,
+        precision=choose_precision(options.precision, place.device),
+        trust=doubting(options.doubt) if options.doubt else None,
+    )
+    learner.run(1)
+    timed = time.monotonic()
+    learner.run(3)
+    each = (time.monotonic() - timed) / 2
+    left = options.minutes * 60 - (time.monotonic() - began)
+    per_epoch, _ = steps_of(trial)
+    epochs = int(np.clip(0.75 * left / (each * per_epoch), FEWEST_EPOCHS, MOST_EPOCHS))
+    patience = max(2, round(PATIENCE_SHARE * epochs))
+    return TrainOptions(**given, epochs=epochs, patience=patience)
