@@ -21,16 +21,27 @@ from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.grid import Grid
-from glacierx.scene.output import staged
+from glacierx.scene.output import check_outputs, staged
+from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike
+from glacierx.scene.sensors import find_sensor
 from glacierx.scene.terrain import Dem
 from glacierx.simulate.landscape import make_landscape
-from glacierx.simulate.rendering import ROLES, View, render
+from glacierx.simulate.place import read_place, relief_of
+from glacierx.simulate.rendering import View, render, render_terrain
+from glacierx.simulate.sensing import Recording, record, sensor_gsd
+from glacierx.simulate.spectra import ROLES
+from glacierx.simulate.weather import draw_weather
 
 CELL_M = 40.0
 FEWEST_CELLS, MOST_CELLS = 128, 1024
 SCALE = 1e-4
+GSD_M = 10.0
 MADE = {"GLACIERX_MADE": "yes: this scene was made by glacierx simulate, no satellite saw it"}
+RENDERED = {
+    "GLACIERX_MADE": "rendered: real terrain and glacier outlines, but the light on them was made "
+    "by glacierx simulate, no satellite saw it"
+}
 
 # Any place will do; this one has a UTM zone and a mountain range.
 CRS_MADE = CRS.from_epsg(32632)
@@ -44,7 +55,8 @@ class Made:
     """The files of a made scene.
 
     Attributes:
-        scene: Reflectance in blue, green, red, NIR, SWIR1 and SWIR2, stored times 10,000.
+        scene: Blue, green, red, NIR, SWIR1 and SWIR2 as reflectance times 10,000, or a sensor's
+            bands in its numbers.
         dem: Heights of the same grid in metres.
         outlines: The true glaciers, complexes and divides.
     """
@@ -58,6 +70,8 @@ def simulate(
     folder: PathLike,
     options: SimulateOptions = SimulateOptions(),
     *,
+    dem: PathLike | None = None,
+    outlines: PathLike | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Made:
@@ -65,14 +79,67 @@ def simulate(
 
     Args:
         folder: Where scene.tif, dem.tif and outlines.gpkg are written; made if it is not there.
-        options: Size, GSD, seed. The same options give the same files.
+        options: Size, GSD, seed, sensor. The same options give the same files.
+        dem: Heights of a real place, which is rendered instead of made mountains.
+        outlines: Its glaciers, in any CRS.
         overwrite: Replace existing files.
         progress: Called as work goes on.
 
     Returns:
         The files.
+
+    Raises:
+        OptionError: There is a DEM without outlines or outlines without a DEM.
+        GridError: No glacier lies on the DEM.
     """
     folder = Path(folder)
+    if (dem is None) != (outlines is None):
+        raise OptionError("--dem and --outlines belong together: give both, or neither.")
+    sensor = find_sensor(options.sensor) if options.sensor else None
+    gsd_m = options.gsd or (sensor_gsd(sensor) if sensor else GSD_M)
+    made = _files(folder, [path for path in (dem, outlines) if path is not None], overwrite)
+    tell = progress or (lambda done, total, what: None)
+    tell(0, 4, "mountains and glaciers")
+    random = np.random.default_rng(options.seed)
+    if dem is not None and outlines is not None:
+        place = read_place(dem, outlines, options.size, gsd_m, random)
+        weather = draw_weather(random, southern=place.southern)
+        grid, valid = place.grid, place.valid
+        view = render_terrain(relief_of(place, weather, random), weather, random)
+    else:
+        grid, view = make_view(options)
+        valid = np.ones(grid.shape, bool)
+    tell(2, 4, "scene and DEM")
+    recording = record(view, sensor, gsd_m, random) if sensor else _reflectance(view, random)
+    _write(made.scene, grid, np.where(valid, recording.numbers, 0), RasterLayout(
+        bands=len(recording.roles), dtype=recording.numbers.dtype, nodata=0,
+        scale=recording.scales, offsets=recording.offsets, units=recording.units,
+        descriptions=recording.roles, tags=MADE if dem is None else RENDERED,
+    ))  # fmt: skip
+    heights = np.where(valid, view.heights, np.float32(-9999))
+    _write(made.dem, grid, heights[None], RasterLayout(
+        bands=1, dtype=np.float32, nodata=-9999, descriptions=("elevation",),
+        tags=MADE if dem is None else RENDERED,
+    ))  # fmt: skip
+    tell(3, 4, "true outlines")
+    with Dem(made.dem) as own:
+        complexes, division = true_outlines(view.glacier, grid, own)
+    layers = {
+        "glaciers": division.glaciers,
+        "complexes": complexes,
+        "divides": division.divides,
+    }
+    inputs = {"dem": dem, "outlines": outlines}
+    record_ = {
+        "made": options.as_record(),
+        "inputs": {key: fingerprint(path) for key, path in inputs.items() if path is not None},
+    }
+    write_layers(made.outlines, layers, record_, overwrite=overwrite)
+    tell(4, 4, "done")
+    return made
+
+
+def _files(folder: Path, inputs: list[PathLike], overwrite: bool) -> Made:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -81,53 +148,41 @@ def simulate(
     for path in (made.scene, made.dem, made.outlines):
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists already. Use --overwrite to replace it.")
-    tell = progress or (lambda done, total, what: None)
-    tell(0, 4, "mountains and glaciers")
-    grid, view = make_view(options)
-    tell(2, 4, "scene and DEM")
-    _write(made.scene, grid, _stored(view), RasterLayout(
-        bands=len(ROLES), dtype=np.uint16, nodata=0, scale=SCALE, descriptions=ROLES, tags=MADE
-    ))  # fmt: skip
-    _write(made.dem, grid, view.heights[None], RasterLayout(
-        bands=1, dtype=np.float32, nodata=-9999, descriptions=("elevation",), tags=MADE
-    ))  # fmt: skip
-    tell(3, 4, "true outlines")
-    with Dem(made.dem) as dem:
-        complexes, division = true_outlines(view.glacier, grid, dem)
-    layers = {
-        "glaciers": division.glaciers,
-        "complexes": complexes,
-        "divides": division.divides,
-    }
-    record = {"made": options.as_record()}
-    write_layers(made.outlines, layers, record, overwrite=overwrite)
-    tell(4, 4, "done")
+    check_outputs((made.scene, made.dem, made.outlines), overwrite=overwrite, inputs=inputs)
     return made
 
 
 def make_view(options: SimulateOptions) -> tuple[Grid, View]:
-    """Make the pixels of a scene.
+    """Make the pixels of a scene in made mountains.
 
     Raises:
         OptionError: The scene is too small to hold a mountain.
     """
-    extent_m = options.size * options.gsd
+    sensor = find_sensor(options.sensor) if options.sensor else None
+    gsd_m = options.gsd or (sensor_gsd(sensor) if sensor else GSD_M)
+    extent_m = options.size * gsd_m
     if extent_m < FEWEST_CELLS * 10:
         raise OptionError(
-            f"A scene of {options.size} pixels of {options.gsd:g} m is {extent_m:g} m wide: too "
+            f"A scene of {options.size} pixels of {gsd_m:g} m is {extent_m:g} m wide: too "
             f"small for mountains. Give a larger --size or --gsd."
         )
     cells = int(np.clip(round(extent_m / CELL_M), FEWEST_CELLS, MOST_CELLS))
     random = np.random.default_rng(options.seed)
+    weather = draw_weather(random) if options.vary else None
     landscape = make_landscape((cells, cells), extent_m / cells, random, ice=options.ice)
-    view = render(landscape, options.size, options.gsd, random)
-    transform = Affine(options.gsd, 0, CORNER[0], 0, -options.gsd, CORNER[1])
+    view = render(landscape, options.size, gsd_m, random, weather)
+    transform = Affine(gsd_m, 0, CORNER[0], 0, -gsd_m, CORNER[1])
     return Grid(CRS_MADE, transform, (options.size, options.size)), view
 
 
-def _stored(view: View) -> NDArray[np.uint16]:
-    # 0 means no data.
-    return np.asarray(np.rint(view.reflectance / SCALE).clip(1, 65535), np.uint16)
+def _reflectance(view: View, random: np.random.Generator) -> Recording:
+    """Store reflectance times 10,000 in all bands, with a little noise; 0 means no data."""
+    seen = view.reflectance.copy()
+    for band in seen:
+        band *= 1 + 0.02 * random.standard_normal(band.shape, np.float32)
+        band += 0.003 * random.standard_normal(band.shape, np.float32)
+    numbers = np.asarray(np.rint(seen / SCALE).clip(1, 65535), np.uint16)
+    return Recording(numbers, ROLES, (SCALE,) * len(ROLES), (0.0,) * len(ROLES))
 
 
 def _write(path: Path, grid: Grid, values: NDArray[np.generic], layout: RasterLayout) -> None:
