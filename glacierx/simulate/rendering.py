@@ -132,7 +132,10 @@ def lakes(relief: Relief, share: float, random: np.random.Generator) -> Labels:
         depth = random.uniform(25, 70)
         if not chosen:
             continue
-        window = tuple(slice(max(0, place - reach), place + reach + 1) for place in at)
+        window = tuple(
+            slice(max(0, place - reach), min(side, place + reach + 1))
+            for place, side in zip(at, heights.shape, strict=True)
+        )
         rows, columns = np.ogrid[window]
         # An arc of moraine dams the valley.
         dammed = np.hypot(rows - at[0], columns - at[1]) < reach
