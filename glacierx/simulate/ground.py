@@ -62,6 +62,7 @@ class Ground:
     Args:
         relief: Terrain and glaciers.
         texture: Its textures.
+        rough: Its heights with rough rock.
         lake: True where there is a lake.
         weather: Snow, debris and land.
         random: Source of randomness.
@@ -71,6 +72,7 @@ class Ground:
         self,
         relief: Relief,
         texture: Texture,
+        rough: Floats,
         lake: Mask,
         weather: Weather,
         random: np.random.Generator,
@@ -82,6 +84,10 @@ class Ground:
         self._above = (relief.heights - relief.ela).astype(np.float32)
         smooth = blurred(relief.heights, min(30 / relief.gsd_m, 3))
         self._slope = slope_aspect(smooth, relief.gsd_m)[0].astype(np.float32)
+        wall_m = min(20 / relief.gsd_m, 2)
+        self._steep = slope_aspect(blurred(rough, wall_m), relief.gsd_m)[0].astype(np.float32)
+        lower = (blurred(rough, 75 / relief.gsd_m) - rough) / 12
+        self._hollow = np.clip(lower, -2, 2).astype(np.float32)
         self.debris = self._debris()
 
     def cover(self) -> Cover:
@@ -160,16 +166,18 @@ class Ground:
             self._weather.land.texture * (texture.grain + 0.5 * texture.patches)
             + 0.08 * texture.flow
         )
-        rocks = list(self._weather.land.rocks.values())
-        yield "debris", self.debris, debris.brightness * self._rock(), rough
+        # Rock on melting ice is damp, and ice shows between the stones: darker in the infrared.
+        damp = debris.brightness * (1 + debris.damp * np.array((0.4, 0.2, 0.0, -0.8, -1.0, -1.0)))
+        rocks = [np.asarray(rock * damp, np.float32) for rock in self._weather.land.rocks.values()]
+        yield "debris", self.debris, np.mean(rocks, axis=0, dtype=np.float32), rough
         for name, values, side in (("first", rocks[0], 1), ("last", rocks[-1], -1)):
             share = 0.7 * self.debris * smoothstep(side * colour - 0.2)
-            yield f"{name} debris", share, debris.brightness * values, rough
+            yield f"{name} debris", share, values, rough
         if debris.ponds:
             gentle = (
                 self.debris * smoothstep((9 - self._slope) / 4) * smoothstep(-self._above / 150)
             )
-            field = texture.patches + 0.8 * texture.grain + 0.5 * texture.hollow
+            field = texture.patches + 0.8 * texture.grain + 0.5 * self._hollow
             bar = float(np.quantile(field, 1 - debris.ponds))
             pond = gentle * smoothstep((field - bar) / 0.15)
             yield "pond", pond, self._weather.land.lake, np.ones_like(pond)
@@ -184,11 +192,11 @@ class Ground:
     def _white(self) -> Iterator[tuple[str, Floats, Spectrum, Floats]]:
         texture, snow = self._texture, self._weather.snow
         land = (~self._ice).astype(np.float32)
-        hollow = np.clip(texture.hollow, -2, 2)
+        hollow = self._hollow
         wind = snow.drift_m * (0.35 * texture.patches + 0.6 * hollow + 0.5 * texture.fall)
         depth = self._above - snow.line_m + wind
         holds = smoothstep(
-            (snow.holds_deg + 1.5 * texture.grain + 2 * texture.fall - self._slope) / 9 + 0.5
+            (snow.holds_deg + 1.5 * texture.grain + 2 * texture.fall - self._steep) / 9 + 0.5
         )
         cones = snow.avalanches_m * self._cones()
         off = smoothstep((depth + cones) / snow.blend_m + 0.5) * holds
@@ -198,9 +206,9 @@ class Ground:
         fresh = self._snow_spectrum()
         yield "fresh snow", np.where(self._ice, on, off).astype(np.float32), fresh, bright
         if snow.patches:
-            drifts = texture.patches + 0.4 * texture.grain + 0.3 * hollow
+            drifts = 0.5 * texture.patches + 0.3 * texture.grain + hollow + 0.5 * texture.fall
             bar = float(np.quantile(drifts, 1 - snow.patches))
-            patch = smoothstep((drifts - bar) / 0.2 + 0.5) * smoothstep((self._above + 260) / 60)
+            patch = smoothstep((drifts - bar) / 0.3 + 0.5) * smoothstep((self._above + 260) / 60)
             patch = patch * land * (self._slope < 38)
             old = 0.5 * (spectrum("snow") + spectrum("firn"))
             yield "snow patch", patch.astype(np.float32), old, bright
@@ -208,15 +216,15 @@ class Ground:
     def _snow_spectrum(self) -> Spectrum:
         """Snow from large wet grains, dark in the infrared, to small cold ones."""
         snow: Snow = self._weather.snow
-        wet = np.array((0.93, 0.93, 0.93, 0.84, 0.45, 0.45), np.float32)
-        new = np.array((1.04, 1.04, 1.05, 1.08, 1.45, 1.45), np.float32)
+        wet = np.array((0.93, 0.93, 0.93, 0.84, 0.25, 0.25), np.float32)
+        new = np.array((1.04, 1.04, 1.05, 1.08, 1.30, 1.30), np.float32)
         return np.asarray(spectrum("snow") * (wet + snow.fresh * (new - wet)), np.float32)
 
     def _cones(self) -> Floats:
         """Say where avalanches come to rest: gentle hollows below steep walls."""
-        wall = ndimage.maximum_filter(self._slope, max(1, round(200 / self._gsd_m)))
+        wall = ndimage.maximum_filter(self._steep, max(1, round(200 / self._gsd_m)))
         below = smoothstep((wall - 38) / 10) * smoothstep((36 - self._slope) / 8)
-        return np.asarray(below * smoothstep(self._texture.hollow / 1.5), np.float32)
+        return np.asarray(below * smoothstep(self._hollow / 1.5), np.float32)
 
     def _debris(self) -> Floats:
         """Cover the lower part of some tongues, and moraines that the ice carries down."""
@@ -234,7 +242,7 @@ class Ground:
         start, length, share = per[:, self._glacier]
         up = (self._above - start) / np.maximum(length, 1)
         index = (share - up) / debris.blend + debris.streaks * texture.flow / debris.blend / 3
-        index += 0.3 * texture.patches - 1.5 * smoothstep((self._slope - 22) / 12)
+        index += 0.3 * texture.patches - 1.5 * smoothstep((self._slope - 26) / 14)
         covered = smoothstep(index + 0.5) * (share > 0)
         bar = 1.0 + 2.0 * smoothstep((up - 0.7) / 0.5)
         if debris.moraines:

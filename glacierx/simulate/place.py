@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.windows import Window
+from scipy import ndimage
 
 from glacierx.errors import GridError
 from glacierx.scene.geodesy import LONLAT, metric_crs, transform_geometries, transform_points
@@ -14,12 +16,16 @@ from glacierx.scene.icemask import OutlineMask
 from glacierx.scene.icewindow import MaskChoice
 from glacierx.scene.raster import PathLike
 from glacierx.scene.terrain import Dem, metric_grid, slope_aspect
+from glacierx.scene.vector import VectorLayer, polygons_of
 from glacierx.simulate.landscape import fractal
 from glacierx.simulate.light import blurred
 from glacierx.simulate.relief import Relief
 from glacierx.simulate.weather import Weather
 
 SURVEY_PX = 512
+# Sine of the angle by which a right angle may be off, and the share of turns that must be one.
+STRAIGHT, MOSTLY = 0.05, 0.9
+FEWEST_STAIRS_PX = 1.5
 TRIES = 200
 POLE_FACING_M = 220.0
 
@@ -73,7 +79,9 @@ def read_place(
         grid = whole.crop(_choose_window(whole, size, file, mask, random))
         heights, valid = _heights(file, grid)
         mask.place(grid)
-        glacier = np.where(valid, mask.read(grid.window).label, 0)
+        stairs_px = stairs_m(mask.layer, grid.crs) / gsd_m
+        glacier = without_stairs(mask.read(grid.window).label, stairs_px)
+        glacier = np.where(valid, glacier, 0)
         if not glacier.any():
             raise _no_ice(file, mask)
         return Place(grid, heights, valid, glacier.astype(np.int64), file.gsd_m)
@@ -107,6 +115,48 @@ def _heights(dem: Dem, grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.bool
     # Cubic convolution leaves kinks at the DEM's own cells, which low light would show.
     kinks = 0.5 * dem.gsd_m / grid.gsd_m
     return (blurred(heights, kinks) if kinks > 0.5 else heights), valid
+
+
+def stairs_m(layer: VectorLayer, crs: CRS) -> float:
+    """Return the side of the pixels whose edges outlines follow, 0 if they follow none.
+
+    Such outlines turn by right angles or not at all.
+    """
+    shapes = transform_geometries(polygons_of(layer.geometry), layer.crs, crs)
+    rings = shapely.get_rings(shapely.get_parts(shapes))
+    turns, lengths = [], []
+    for ring in rings:
+        sides = np.diff(shapely.get_coordinates(ring), axis=0)
+        length = np.hypot(*sides.T)
+        following, longer = np.roll(sides, -1, axis=0), np.roll(length, -1)
+        cosine = (sides * following).sum(axis=1) / np.maximum(length * longer, 1e-9)
+        turns.append(cosine)
+        lengths.append(length)
+    if not turns:
+        return 0.0
+    cosine = np.concatenate(turns)
+    straight = (np.abs(cosine) < STRAIGHT) | (cosine > 1 - STRAIGHT**2)
+    if straight.mean() < MOSTLY:
+        return 0.0
+    return float(np.percentile(np.concatenate(lengths), 10))
+
+
+def without_stairs(label: NDArray[np.int64], stairs_px: float) -> NDArray[np.int64]:
+    """Smooth glaciers whose outlines follow pixels of so many of ours; coarse pixels are kept."""
+    if stairs_px < FEWEST_STAIRS_PX:
+        return label
+    sigma = 0.6 * stairs_px
+    most = 1 - ndimage.gaussian_filter((label > 0).astype(np.float32), sigma)
+    out = np.zeros_like(label)
+    room = int(4 * sigma) + 1
+    for index, found in enumerate(ndimage.find_objects(label), 1):
+        if found is None:
+            continue
+        window = tuple(slice(max(0, part.start - room), part.stop + room) for part in found)
+        share = ndimage.gaussian_filter((label[window] == index).astype(np.float32), sigma)
+        more = share > most[window]
+        out[window][more], most[window][more] = index, share[more]
+    return out
 
 
 def _choose_window(

@@ -13,8 +13,10 @@ from glacierx.simulate.weather import Weather
 
 Floats = NDArray[np.float32]
 
-FALL_CELL_M, FALL_DOUBLINGS = 8.0, 4
-FLOW_CELL_M, FLOW_DOUBLINGS = 30.0, 6
+# Cells of noise, and how often its streaks are doubled.
+FALL = 8.0, 4
+SPURS = 40.0, 3
+FLOW = 30.0, 6
 MOST_STREAK_PX = 700
 
 
@@ -47,8 +49,8 @@ class Texture:
         broad: Over kilometres.
         fall: Streaks down the slopes.
         flow: Streaks along the flow of the ice.
-        bumps: A rough surface whose slope has a root mean square of 1.
-        hollow: How far the ground lies below what is around it, in tens of metres.
+        bumps: Heights of a rough surface whose slope has a root mean square of 1.
+        spurs: Heights of ribs down the slopes, with as much slope.
     """
 
     grain: Floats
@@ -57,7 +59,7 @@ class Texture:
     fall: Floats
     flow: Floats
     bumps: Floats
-    hollow: Floats
+    spurs: Floats
 
 
 def draw_texture(relief: Relief, random: np.random.Generator) -> Texture:
@@ -68,18 +70,21 @@ def draw_texture(relief: Relief, random: np.random.Generator) -> Texture:
         share = min(1.0, max(longest_m, 3 * gsd_m) / (max(shape) * gsd_m))
         return fractal(shape, roughness, random, longest=share).astype(np.float32)
 
-    bumps = field(1.7, max(relief.detail_m, 4 * gsd_m))
-    down, right = np.gradient(bumps, gsd_m)
-    smooth = blurred(relief.heights, 90 / gsd_m)
+    heights = relief.heights
     return Texture(
         grain=field(0.8, 60),
         patches=field(1.4, 600),
         broad=field(1.9, 6000),
-        fall=streaks(relief.heights, gsd_m, (FALL_CELL_M, FALL_DOUBLINGS), random),
-        flow=streaks(relief.heights, gsd_m, (FLOW_CELL_M, FLOW_DOUBLINGS), random),
-        bumps=bumps / np.float32(np.sqrt(np.mean(down**2 + right**2))),
-        hollow=(smooth - relief.heights) / 10,
+        fall=streaks(heights, gsd_m, FALL, random),
+        flow=streaks(heights, gsd_m, FLOW, random),
+        bumps=_of_slope_one(field(1.7, max(relief.detail_m, 4 * gsd_m)), gsd_m),
+        spurs=_of_slope_one(blurred(streaks(heights, gsd_m, SPURS, random), 1), gsd_m),
     )
+
+
+def _of_slope_one(heights: Floats, gsd_m: float) -> Floats:
+    down, right = np.gradient(heights, gsd_m)
+    return np.asarray(heights / np.sqrt(np.mean(down**2 + right**2)), np.float32)
 
 
 def streaks(
@@ -116,35 +121,45 @@ def _at(field: Floats, places: Floats) -> Floats:
     return np.asarray(ndimage.map_coordinates(field, places, order=1, mode="nearest"), np.float32)
 
 
-def roughened(relief: Relief, texture: Texture, debris: Floats, weather: Weather) -> Floats:
-    """Return heights with what the DEM does not show: rough rock, hummocks, lateral moraines.
+def roughened(relief: Relief, texture: Texture, weather: Weather) -> Floats:
+    """Return heights with the rough rock that the DEM does not show."""
+    slope = slope_aspect(blurred(relief.heights, 1), relief.gsd_m)[0].astype(np.float32)
+    rock = np.float32(np.tan(np.radians(weather.land.rough_deg)))
+    # Flat ground off the ice is sediment, which is smooth; walls are ribbed.
+    off = rock * (0.15 + 0.85 * smoothstep((slope - 4) / 20))
+    edge = min(3.0, 30 / relief.gsd_m)
+    steepness = blurred(np.where(relief.glacier > 0, np.float32(0.03), off), edge)
+    ribs = steepness * smoothstep((slope - 12) / 20) * (relief.glacier == 0)
+    heights = relief.heights + 0.8 * steepness * texture.bumps + 1.2 * ribs * texture.spurs
+    return np.asarray(heights, np.float32)
+
+
+def with_debris(
+    heights: Floats, relief: Relief, texture: Texture, debris: Floats, weather: Weather
+) -> Floats:
+    """Return heights with hummocks where debris lies, and moraines beside it.
 
     Args:
+        heights: Heights of the surface so far.
         relief: Terrain and glaciers.
-        texture: Its textures.
+        texture: Textures of the terrain.
         debris: Share of each pixel under debris.
-        weather: How rough.
+        weather: How rough it is.
     """
-    ice = (relief.glacier > 0).astype(np.float32)
-    rock = np.tan(np.radians(weather.land.rough_deg))
-    hummocks = np.tan(np.radians(weather.debris.hummocks_deg))
-    slope = slope_aspect(blurred(relief.heights, 1), relief.gsd_m)[0].astype(np.float32)
-    # Flat ground off the ice is sediment, which is smooth.
-    off = rock * (0.15 + 0.85 * smoothstep((slope - 4) / 20))
-    steepness = np.where(ice > 0, 0.03 + hummocks * debris, off).astype(np.float32)
-    heights = relief.heights + texture.bumps * blurred(steepness, min(3.0, 30 / relief.gsd_m))
-    heights += 0.5 * off * (1 - ice) * texture.fall * min(FALL_CELL_M, relief.gsd_m)
-    return np.asarray(heights + _moraines(relief, debris, weather), np.float32)
+    steepness = np.float32(np.tan(np.radians(weather.debris.hummocks_deg))) * debris
+    hummocks = texture.bumps * blurred(steepness, min(3.0, 30 / relief.gsd_m))
+    return np.asarray(heights + hummocks + _moraines(relief, debris, weather), np.float32)
 
 
 def _moraines(relief: Relief, debris: Floats, weather: Weather) -> Floats:
-    """Raise a ridge along debris-covered tongues, which lie lower than their moraines."""
-    if weather.debris.ridge_m <= 0 or relief.gsd_m > 20 or not (relief.glacier > 0).any():
+    """Raise a ridge along gentle debris-covered tongues, which lie lower than their moraines."""
+    ice = relief.glacier > 0
+    if weather.debris.ridge_m <= 0 or relief.gsd_m > 20 or not ice.any():
         return np.zeros(relief.heights.shape, np.float32)
-    outside = ndimage.distance_transform_edt(relief.glacier == 0).astype(np.float32)
-    outside *= relief.gsd_m
-    near = blurred(debris, 80 / relief.gsd_m) / (
-        blurred((relief.glacier > 0).astype(np.float32), 80 / relief.gsd_m) + 0.05
-    )
-    ridge = np.exp(-(((outside - 45) / 30) ** 2)) * (outside > 0)
-    return np.asarray(weather.debris.ridge_m * ridge * near, np.float32)
+    outside = ndimage.distance_transform_edt(~ice).astype(np.float32) * relief.gsd_m
+    reach = 150 / relief.gsd_m
+    near = blurred(debris, reach) / (blurred(ice.astype(np.float32), reach) + 0.05)
+    slope = slope_aspect(blurred(relief.heights, reach / 2), relief.gsd_m)[0].astype(np.float32)
+    low = smoothstep((near - 0.4) / 0.4) * smoothstep((22 - slope) / 8)
+    ridge = np.exp(-(((outside - 45) / 30) ** 2)) * ~ice
+    return np.asarray(weather.debris.ridge_m * blurred(ridge * low, 10 / relief.gsd_m), np.float32)

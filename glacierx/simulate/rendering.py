@@ -11,7 +11,7 @@ from skimage.segmentation import watershed
 from glacierx.simulate.ground import Cover, Ground
 from glacierx.simulate.landscape import Labels, Landscape, fractal
 from glacierx.simulate.light import add_air, light
-from glacierx.simulate.relief import Relief, draw_texture, roughened
+from glacierx.simulate.relief import Relief, draw_texture, roughened, with_debris
 from glacierx.simulate.spectra import ROLES
 from glacierx.simulate.weather import Sun, Weather
 
@@ -58,11 +58,11 @@ def render_terrain(relief: Relief, weather: Weather, random: np.random.Generator
     texture = draw_texture(relief, random)
     lake = lakes(relief, weather.land.lakes, random)
     relief = replace(relief, heights=_level(relief.heights, lake))
-    ground = Ground(relief, texture, lake > 0, weather, random)
+    bare = roughened(relief, texture, weather)
+    ground = Ground(relief, texture, bare, lake > 0, weather, random)
     cover = ground.cover()
-    rough = np.where(
-        lake > 0, relief.heights, roughened(relief, texture, ground.debris, weather)
-    ).astype(np.float32)
+    rough = with_debris(bare, relief, texture, ground.debris, weather)
+    rough = np.where(lake > 0, relief.heights, rough)
     albedo = cover.albedo()
     lit, direct = light(albedo, rough, relief.gsd_m, weather.sun, weather.air.sky)
     seen, cloud = add_air(lit, relief.heights, relief.gsd_m, weather.air, random)
@@ -89,7 +89,9 @@ def render(
     """
     weather = weather or Weather()
     grain = fractal((size, size), 0.9, random, longest=0.02).astype(np.float32)
-    heights = enlarge(landscape.surface, size, 3).astype(np.float32)
+    # Ice ends in steps of a cell, which cubic interpolation would ring at.
+    soft = ndimage.gaussian_filter(landscape.surface, 0.6)
+    heights = enlarge(soft, size, 3).astype(np.float32)
     soft_ice = enlarge(ndimage.gaussian_filter(landscape.ice.astype(np.float64), 0.7), size, 1)
     ice = soft_ice + 0.05 * grain > 0.5
     glacier = _enlarge_labels(landscape, heights + grain, ice)

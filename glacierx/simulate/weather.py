@@ -78,6 +78,7 @@ class Debris:
         streaks: How much it follows the flow of the ice.
         moraines: Fraction of the ice below the ELA under medial moraines.
         brightness: Its reflectance over that of the rock around it.
+        damp: How much darker it is in the infrared than that rock.
         hummocks_deg: Root mean square slope of its hummocks.
         ponds: Fraction of gentle debris under melt ponds.
         ridge_m: Height of lateral moraines.
@@ -89,6 +90,7 @@ class Debris:
     streaks: float = 0.15
     moraines: float = 0.0
     brightness: float = 1.0
+    damp: float = 0.0
     hummocks_deg: float = 5.0
     ponds: float = 0.0
     ridge_m: float = 0.0
@@ -145,12 +147,13 @@ def draw_weather(random: np.random.Generator, *, southern: bool = False) -> Weat
         random: Source of randomness.
         southern: The place is south of the equator: the sun stands in the north.
     """
+    snow = _draw_snow(random)
     return Weather(
         _draw_sun(random, southern),
         _draw_air(random),
-        _draw_snow(random),
+        snow,
         _draw_debris(random),
-        _draw_land(random),
+        _draw_land(random, winter=snow.line_m < -600),
     )
 
 
@@ -167,12 +170,15 @@ def _draw_sun(random: np.random.Generator, southern: bool) -> Sun:
 
 
 def _draw_air(random: np.random.Generator) -> Air:
-    # Scenes of top-of-atmosphere reflectance keep their haze; corrected ones have what is left.
-    haze = random.uniform(0.02, 0.11) if random.random() < 0.6 else random.uniform(-0.03, 0.03)
+    # Scenes of top-of-atmosphere reflectance keep their haze; corrected ones have what is left, or
+    # have lost too much, which makes shadows negative.
+    kind = random.random()
+    low, high = (0.02, 0.11) if kind < 0.5 else (-0.03, 0.03) if kind < 0.85 else (-0.12, -0.03)
+    exponent = random.uniform(1, 4) if low > 0 else random.uniform(0, 1.5)
     return Air(
         sky=float(random.uniform(0.6, 1.5)),
-        haze=float(haze),
-        haze_exponent=float(random.uniform(1.0, 4.0)),
+        haze=float(random.uniform(low, high)),
+        haze_exponent=float(exponent),
         haze_varies=float(random.uniform(0, 0.35)),
         cloud=float(random.uniform(0.15, 0.6)) if random.random() < 0.12 else 0.0,
         freezing_m=float(random.uniform(-800, 1600)),
@@ -188,7 +194,7 @@ def _draw_snow(random: np.random.Generator) -> Snow:
     else:
         line_m = random.uniform(-2000, -600)
     return Snow(
-        ela_quantile=float(random.uniform(0.25, 0.75)),
+        ela_quantile=float(random.uniform(0.3, 0.85)),
         ela_shift_m=float(random.normal(0, 120)),
         line_m=float(line_m),
         blend_m=float(np.exp(random.uniform(np.log(40), np.log(450)))),
@@ -203,21 +209,22 @@ def _draw_snow(random: np.random.Generator) -> Snow:
 
 
 def _draw_debris(random: np.random.Generator) -> Debris:
-    low = random.uniform(0.1, 0.6)
+    low = random.uniform(0.1, 0.8)
     return Debris(
-        share=float(random.choice([0.3, 0.6, 0.9])),
-        reach=(float(low), float(random.uniform(low, 1.0))),
+        share=float(random.choice([0.3, 0.6, 0.8, 1.0])),
+        reach=(float(low), float(random.uniform(low, 1.3))),
         blend=float(random.uniform(0.06, 0.35)),
         streaks=float(random.uniform(0.1, 0.6)),
         moraines=float(random.uniform(0.0, 0.15)),
-        brightness=float(np.exp(random.normal(0, 0.12))),
+        brightness=float(np.exp(random.normal(-0.1, 0.12))),
+        damp=float(random.uniform(0, 0.25)),
         hummocks_deg=float(random.uniform(3, 11)),
         ponds=float(random.uniform(0, 0.06)),
         ridge_m=float(random.uniform(0, 35)),
     )
 
 
-def _draw_land(random: np.random.Generator) -> Land:
+def _draw_land(random: np.random.Generator, *, winter: bool) -> Land:
     names = random.choice(ROCKS, size=int(random.integers(2, 4)), replace=False).tolist()
     bright = np.exp(random.normal(0, 0.2))
     # What lies side by side comes from the same rock, more or less.
@@ -249,5 +256,5 @@ def _draw_land(random: np.random.Generator) -> Land:
         gravel=float(random.uniform(0, 0.9)),
         lakes=float(random.uniform(0, 0.5)),
         lake=varied(water.astype(np.float32), random, brightness=0.2, tilt=0.0, bend=0.05),
-        lake_ice=bool(random.random() < 0.2),
+        lake_ice=bool(random.random() < (0.9 if winter else 0.1)),
     )
