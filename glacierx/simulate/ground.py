@@ -16,7 +16,8 @@ from glacierx.simulate.weather import Snow, Weather
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-SNOWS = ("snow", "snow patch", "firn")
+# Ground that ice has left is bare so far from it; moraines are half as wide.
+BARE_M = 400.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class Ground:
         self._steep = slope_aspect(blurred(rough, wall_m), relief.gsd_m)[0].astype(np.float32)
         lower = (blurred(rough, 75 / relief.gsd_m) - rough) / 12
         self._hollow = np.clip(lower, -2, 2).astype(np.float32)
+        self._away_m = np.full(self._ice.shape, np.float32(BARE_M))
+        if self._ice.any():
+            far = ndimage.distance_transform_edt(~self._ice) * relief.gsd_m
+            self._away_m = far.astype(np.float32)
         self.debris = self._debris()
 
     def cover(self) -> Cover:
@@ -124,10 +129,15 @@ class Ground:
             yield name, share, values, bright
         if land.gravel:
             flat = smoothstep((7 - self._slope + 2 * texture.patches) / 5)
-            loose = 0.5 * smoothstep(1 - np.abs(self._slope - 32) / 6) * smoothstep(texture.fall)
-            yield "gravel", land.gravel * np.maximum(flat, loose), self._gravel(), bright
+            gully = smoothstep(self._hollow / 0.9) * smoothstep((texture.fall + 0.5) / 1.5)
+            gully = gully * smoothstep(1.6 - np.abs(self._slope - 27) / 10)
+            near = 1 - smoothstep((self._away_m + 25 * texture.patches) / (BARE_M / 3))
+            moraine = 0.8 * near * smoothstep((20 - self._slope) / 8)
+            loose = np.maximum(np.maximum(flat, gully), moraine)
+            yield "gravel", land.gravel * loose, self._gravel(), bright
         height = self._above + 90 * texture.patches + 40 * texture.grain + 30 * texture.fall
         gentle = smoothstep((38 - self._slope) / 6)
+        gentle = gentle * smoothstep((self._away_m + 90 * texture.patches) / BARE_M - 0.2)
         green = smoothstep((-land.green_m - height) / 150 + 0.5) * gentle
         yield "meadow", green, land.green, 1 + 0.12 * (texture.grain + texture.patches)
         forest = smoothstep((-land.forest_m - height) / 60 + 0.5) * gentle
@@ -144,7 +154,7 @@ class Ground:
         texture, snow = self._texture, self._weather.snow
         ice = self._ice.astype(np.float32)
         steep = smoothstep((self._slope - 12) / 15)
-        streaky = 0.05 * texture.flow + 0.05 * texture.patches
+        streaky = 0.09 * texture.flow + 0.04 * texture.patches
         crevassed = 0.10 * steep * texture.grain * min(1.0, 10 / self._gsd_m)
         yield "ice", ice, spectrum("ice"), 1 + streaky + crevassed
         # Dust and melt darken the ice towards its end.
@@ -161,17 +171,17 @@ class Ground:
 
     def _rocky_ice(self) -> Iterator[tuple[str, Floats, Spectrum, Floats]]:
         texture, debris = self._texture, self._weather.debris
-        colour = texture.flow + 0.5 * texture.broad
+        colour = texture.flow + 0.4 * texture.broad
         rough = np.exp(
-            self._weather.land.texture * (texture.grain + 0.5 * texture.patches)
-            + 0.08 * texture.flow
+            self._weather.land.texture * (0.8 * texture.grain + 0.3 * texture.patches)
+            + 0.13 * texture.flow
         )
         # Rock on melting ice is damp, and ice shows between the stones: darker in the infrared.
         damp = debris.brightness * (1 + debris.damp * np.array((0.4, 0.2, 0.0, -0.8, -1.0, -1.0)))
         rocks = [np.asarray(rock * damp, np.float32) for rock in self._weather.land.rocks.values()]
         yield "debris", self.debris, np.mean(rocks, axis=0, dtype=np.float32), rough
         for name, values, side in (("first", rocks[0], 1), ("last", rocks[-1], -1)):
-            share = 0.7 * self.debris * smoothstep(side * colour - 0.2)
+            share = 0.9 * self.debris * smoothstep(side * colour / 1.2)
             yield f"{name} debris", share, values, rough
         if debris.ponds:
             gentle = (
@@ -224,7 +234,8 @@ class Ground:
         """Say where avalanches come to rest: gentle hollows below steep walls."""
         wall = ndimage.maximum_filter(self._steep, max(1, round(200 / self._gsd_m)))
         below = smoothstep((wall - 38) / 10) * smoothstep((36 - self._slope) / 8)
-        return np.asarray(below * smoothstep(self._hollow / 1.5), np.float32)
+        tracks = smoothstep((self._texture.fall + self._hollow - 0.5) / 2)
+        return np.asarray(below * tracks, np.float32)
 
     def _debris(self) -> Floats:
         """Cover the lower part of some tongues, and moraines that the ice carries down."""
@@ -242,7 +253,11 @@ class Ground:
         start, length, share = per[:, self._glacier]
         up = (self._above - start) / np.maximum(length, 1)
         index = (share - up) / debris.blend + debris.streaks * texture.flow / debris.blend / 3
-        index += 0.3 * texture.patches - 1.5 * smoothstep((self._slope - 26) / 14)
+        index += (
+            0.12 * texture.patches
+            + 0.12 * texture.grain
+            - 1.5 * smoothstep((self._slope - 26) / 14)
+        )
         covered = smoothstep(index + 0.5) * (share > 0)
         bar = 1.0 + 2.0 * smoothstep((up - 0.7) / 0.5)
         if debris.moraines:

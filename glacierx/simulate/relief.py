@@ -13,11 +13,30 @@ from glacierx.simulate.weather import Weather
 
 Floats = NDArray[np.float32]
 
-# Cells of noise, and how often its streaks are doubled.
-FALL = 8.0, 4
-SPURS = 40.0, 3
-FLOW = 30.0, 6
 MOST_STREAK_PX = 700
+
+
+@dataclass(frozen=True)
+class Streak:
+    """How noise is drawn out along slopes.
+
+    Attributes:
+        cell_m: Side of the cells that the noise is drawn on.
+        doublings: How often their length, one cell at first, is doubled.
+        smooth_m: Wavelength up to which the slope is smoothed before.
+        up: True where what is uphill leaves its trace, False where all runs together downhill.
+    """
+
+    cell_m: float
+    doublings: int
+    smooth_m: float
+    up: bool = False
+
+
+FALL = Streak(8, 4, 16)
+SPURS = Streak(40, 3, 80)
+# Ice carries the rock that falls on it kilometres down.
+FLOW = Streak(20, 7, 130, up=True)
 
 
 @dataclass(frozen=True)
@@ -87,9 +106,7 @@ def _of_slope_one(heights: Floats, gsd_m: float) -> Floats:
     return np.asarray(heights / np.sqrt(np.mean(down**2 + right**2)), np.float32)
 
 
-def streaks(
-    heights: Floats, gsd_m: float, reach: tuple[float, int], random: np.random.Generator
-) -> Floats:
+def streaks(heights: Floats, gsd_m: float, streak: Streak, random: np.random.Generator) -> Floats:
     """Draw noise out along the steepest descent (Cabral and Leedom 1993).
 
     doi:10.1145/166117.166151. The path is doubled at each step: 64 steps cost as much as six.
@@ -97,19 +114,19 @@ def streaks(
     Args:
         heights: Heights in metres.
         gsd_m: Side of a pixel.
-        reach: Side of the cells that noise is drawn on in metres, and how often the length of the
-            streaks, one cell at first, is doubled.
+        streak: How it is drawn out.
         random: Source of randomness.
     """
-    cell_m, doublings = reach
-    step = max(1, round(max(cell_m / gsd_m, max(heights.shape) / MOST_STREAK_PX)))
+    step = max(1, round(max(streak.cell_m / gsd_m, max(heights.shape) / MOST_STREAK_PX)))
     z = blurred(heights, step)[::step, ::step] if step > 1 else heights
-    down, right = np.gradient(blurred(z, max(1.0, 2.0 * cell_m / (gsd_m * step))))
+    down, right = np.gradient(blurred(z, max(1.0, streak.smooth_m / (gsd_m * step))))
     steep = np.maximum(np.hypot(down, right), 1e-6)
-    path = np.stack([-down / steep, -right / steep]).astype(np.float32)
-    total = random.standard_normal(z.shape).astype(np.float32)
+    along = 1 if streak.up else -1
+    path = along * np.stack([down / steep, right / steep]).astype(np.float32)
+    fine, wide = random.standard_normal((2, *z.shape)).astype(np.float32)
+    total = fine + 8 * blurred(wide, 2.5)
     home = np.indices(z.shape, np.float32)
-    for _ in range(doublings):
+    for _ in range(streak.doublings):
         there = home + path
         total = total + _at(total, there)
         path = path + np.stack([_at(part, there) for part in path])
@@ -130,7 +147,7 @@ def roughened(relief: Relief, texture: Texture, weather: Weather) -> Floats:
     edge = min(3.0, 30 / relief.gsd_m)
     steepness = blurred(np.where(relief.glacier > 0, np.float32(0.03), off), edge)
     ribs = steepness * smoothstep((slope - 12) / 20) * (relief.glacier == 0)
-    heights = relief.heights + 0.8 * steepness * texture.bumps + 1.2 * ribs * texture.spurs
+    heights = relief.heights + 0.8 * steepness * texture.bumps + 1.7 * ribs * texture.spurs
     return np.asarray(heights, np.float32)
 
 
@@ -147,7 +164,8 @@ def with_debris(
         weather: How rough it is.
     """
     steepness = np.float32(np.tan(np.radians(weather.debris.hummocks_deg))) * debris
-    hummocks = texture.bumps * blurred(steepness, min(3.0, 30 / relief.gsd_m))
+    uneven = texture.bumps + 2.5 * texture.flow
+    hummocks = uneven * blurred(steepness, min(3.0, 30 / relief.gsd_m))
     return np.asarray(heights + hummocks + _moraines(relief, debris, weather), np.float32)
 
 

@@ -201,7 +201,7 @@ def _draw_snow(random: np.random.Generator) -> Snow:
         drift_m=float(random.uniform(30, 180)),
         patches=float(random.uniform(0.0, 0.2)),
         holds_deg=float(random.uniform(36, 54)),
-        avalanches_m=float(random.uniform(0, 600)),
+        avalanches_m=float(random.uniform(0, 500)),
         fresh=float(random.uniform(0, 1)),
         dirt=float(random.beta(1.2, 2.0)),
         firn_m=float(random.uniform(0, 250)),
@@ -214,8 +214,8 @@ def _draw_debris(random: np.random.Generator) -> Debris:
         share=float(random.choice([0.3, 0.6, 0.8, 1.0])),
         reach=(float(low), float(random.uniform(low, 1.3))),
         blend=float(random.uniform(0.06, 0.35)),
-        streaks=float(random.uniform(0.1, 0.6)),
-        moraines=float(random.uniform(0.0, 0.15)),
+        streaks=float(random.uniform(0.2, 1.0)),
+        moraines=float(random.uniform(0.0, 0.2)),
         brightness=float(np.exp(random.normal(-0.1, 0.12))),
         damp=float(random.uniform(0, 0.25)),
         hummocks_deg=float(random.uniform(3, 11)),
@@ -231,7 +231,7 @@ def _draw_land(random: np.random.Generator, *, winter: bool) -> Land:
     mean = np.mean([spectrum(name) for name in names], axis=0, dtype=np.float32)
     rocks = {
         name: varied(
-            bright * (0.5 * mean + 0.5 * spectrum(name)),
+            bright * (0.4 * mean + 0.6 * spectrum(name)),
             random,
             brightness=0.1,
             tilt=0.05,
@@ -244,7 +244,7 @@ def _draw_land(random: np.random.Generator, *, winter: bool) -> Land:
     turbid = random.random()
     water = turbid * spectrum("milky lake") + (1 - turbid) * spectrum("clear lake")
     bare = random.random() < 0.25
-    green_m = float(random.uniform(3000, 4000) if bare else random.uniform(250, 1100))
+    green_m = float(random.uniform(3000, 4000) if bare else random.uniform(350, 1300))
     return Land(
         rocks=rocks,
         green_m=green_m,
@@ -253,7 +253,7 @@ def _draw_land(random: np.random.Generator, *, winter: bool) -> Land:
         rough_deg=float(random.uniform(8, 20)),
         texture=float(random.uniform(0.06, 0.18)),
         gullies=float(random.uniform(0.1, 0.8)),
-        gravel=float(random.uniform(0, 0.9)),
+        gravel=float(random.uniform(0.2, 1.0)),
         lakes=float(random.uniform(0, 0.5)),
         lake=varied(water.astype(np.float32), random, brightness=0.2, tilt=0.0, bend=0.05),
         lake_ice=bool(random.random() < (0.9 if winter else 0.1)),
