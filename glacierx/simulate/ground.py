@@ -144,7 +144,7 @@ class Ground:
         yield "forest", forest, spectrum("forest"), 1 + 0.15 * texture.grain
 
     def _rock(self) -> Spectrum:
-        return np.mean(list(self._weather.land.rocks.values()), axis=0, dtype=np.float32)
+        return np.asarray(np.mean(list(self._weather.land.rocks.values()), axis=0), np.float32)
 
     def _gravel(self) -> Spectrum:
         """Rock that rivers have ground and washed."""

@@ -1,5 +1,7 @@
 """Light on the ground and in the air: sun, cast shadow, sky, haze, thin cloud."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -155,7 +157,7 @@ def add_air(
     return out, cloud
 
 
-def smoothstep(values: Floats) -> Floats:
+def smoothstep(values: NDArray[Any]) -> Floats:
     """Rise smoothly from 0 at 0 to 1 at 1."""
     inside = np.clip(values, 0, 1)
     return np.asarray(inside * inside * (3 - 2 * inside), np.float32)

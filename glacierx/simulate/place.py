@@ -1,5 +1,6 @@
 """A real place: a DEM and an inventory on the grid of a scene."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,9 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 from scipy import ndimage
 
-from glacierx.errors import GridError
+from glacierx.errors import GridError, OptionError
+from glacierx.outlines.divides import REFERENCE
+from glacierx.outlines.reference import DATE_COLUMNS, ID_COLUMNS, NAME_COLUMNS, text_column
 from glacierx.scene.geodesy import LONLAT, metric_crs, transform_geometries, transform_points
 from glacierx.scene.grid import Grid
 from glacierx.scene.icemask import OutlineMask
@@ -22,11 +25,14 @@ from glacierx.simulate.light import blurred
 from glacierx.simulate.relief import Relief
 from glacierx.simulate.weather import Weather
 
+FEWEST_PX = 64
 SURVEY_PX = 512
+ENOUGH_ICE, ENOUGH_GROUND, GOOD = 0.1, 0.2, 0.98
+COLUMNS = ID_COLUMNS, NAME_COLUMNS, DATE_COLUMNS
 # Sine of the angle by which a right angle may be off, and the share of turns that must be one.
 STRAIGHT, MOSTLY = 0.05, 0.9
 FEWEST_STAIRS_PX = 1.5
-TRIES = 200
+TRIES = 50
 POLE_FACING_M = 220.0
 
 
@@ -36,10 +42,10 @@ class Place:
 
     Attributes:
         grid: The grid of the scene.
-        heights: Heights in metres, filled where unknown.
+        heights: Heights in metres; where they are not known, the nearest that are.
         valid: Where they are known.
         glacier: Label of each glacier, 0 off the ice.
-        rows: For each label, from 1, the row of the inventory that it is.
+        ids: Id, name and date of each label, from 1, as the inventory gives them.
         dem_gsd_m: GSD of the DEM.
     """
 
@@ -47,6 +53,7 @@ class Place:
     heights: NDArray[np.float32]
     valid: NDArray[np.bool_]
     glacier: NDArray[np.int64]
+    ids: Mapping[str, NDArray[np.object_]]
     dem_gsd_m: float
 
     @property
@@ -61,6 +68,9 @@ def read_place(
 ) -> Place:
     """Read heights and glaciers of a place.
 
+    Outlines that follow the edges of pixels larger than ours are smoothed by about those pixels:
+    no glacier ends in stairs.
+
     Args:
         dem: Heights; they give the CRS (the UTM zone where theirs is not one of metres) and the
             frame.
@@ -72,19 +82,30 @@ def read_place(
 
     Raises:
         GridError: No glacier lies on the DEM.
+        OptionError: The DEM has too few pixels of that GSD.
     """
-    with Dem(dem) as file:
+    with Dem(dem) as file, OutlineMask(outlines, MaskChoice()) as mask:
         whole = _whole_grid(file, gsd_m)
-        mask = OutlineMask(outlines, MaskChoice())
         grid = whole.crop(_choose_window(whole, size, file, mask, random))
         heights, valid = _heights(file, grid)
-        mask.place(grid)
         stairs_px = stairs_m(mask.layer, grid.crs) / gsd_m
-        glacier = without_stairs(mask.read(grid.window).label, stairs_px)
-        glacier = np.where(valid, glacier, 0)
+        glacier = np.where(valid, without_stairs(_labels(mask, grid, file), stairs_px), 0)
         if not glacier.any():
             raise _no_ice(file, mask)
-        return Place(grid, heights, valid, glacier.astype(np.int64), file.gsd_m)
+        ids = {
+            name: text_column(mask.layer, columns, mask.rows)
+            for name, columns in zip(REFERENCE, COLUMNS, strict=True)
+        }
+        return Place(grid, heights, valid, glacier.astype(np.int64), ids, file.gsd_m)
+
+
+def _labels(mask: OutlineMask, grid: Grid, dem: Dem) -> NDArray[np.int64]:
+    try:
+        mask.place(grid)
+    except GridError as error:
+        raise _no_ice(dem, mask) from error
+    label = mask.read(grid.window).label
+    return np.zeros(grid.shape, np.int64) if label is None else label
 
 
 def _no_ice(dem: Dem, mask: OutlineMask) -> GridError:
@@ -103,7 +124,13 @@ def _whole_grid(dem: Dem, gsd_m: float) -> Grid:
         zone = int((lon + 180) % 360 // 6) + 1
         crs = CRS.from_epsg((32600 if lat >= 0 else 32700) + zone)
         place = transform_geometries(place.segmentize(place.length / 80), dem.grid.crs, crs)
-    return metric_grid(crs, place.bounds, gsd_m)
+    grid = metric_grid(crs, place.bounds, gsd_m)
+    if min(grid.shape) < FEWEST_PX:
+        raise OptionError(
+            f"{dem.name} has room for {grid.rows} x {grid.columns} pixels of {gsd_m:g} m; a scene "
+            f"needs {FEWEST_PX} x {FEWEST_PX}. Give a larger DEM or a smaller --gsd."
+        )
+    return grid
 
 
 def _heights(dem: Dem, grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -111,7 +138,11 @@ def _heights(dem: Dem, grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.bool
     heights, valid = raster.values[0], raster.valid
     if not valid.any():
         return heights, valid
-    heights = np.where(valid, heights, heights[valid].mean()).astype(np.float32)
+    if not valid.all():
+        nearest = ndimage.distance_transform_edt(
+            ~valid, return_distances=False, return_indices=True
+        )
+        heights = heights[tuple(nearest)]
     # Cubic convolution leaves kinks at the DEM's own cells, which low light would show.
     kinks = 0.5 * dem.gsd_m / grid.gsd_m
     return (blurred(heights, kinks) if kinks > 0.5 else heights), valid
@@ -169,24 +200,25 @@ def _choose_window(
     factor = max(1, round(max(whole.shape) / SURVEY_PX))
     survey = whole.stretched(factor, (-(-whole.rows // factor), -(-whole.columns // factor)))
     known = dem.read(survey).valid
-    try:
-        mask.place(survey)
-    except GridError as error:
-        raise _no_ice(dem, mask) from error
-    ice = mask.read(survey.window).ice & known
+    ice = (_labels(mask, survey, dem) > 0) & known
+    places = np.argwhere(ice) * factor
+    if not len(places):
+        raise _no_ice(dem, mask)
     best, best_score = whole.window, -1.0
     for _ in range(TRIES):
-        top = int(random.integers(whole.rows - rows + 1))
-        left = int(random.integers(whole.columns - columns + 1))
+        # Somewhere around ice.
+        row, column = places[random.integers(len(places))]
+        top = int(np.clip(row - random.integers(rows), 0, whole.rows - rows))
+        left = int(np.clip(column - random.integers(columns), 0, whole.columns - columns))
         part = (
-            slice(top // factor, max(1, (top + rows) // factor)),
-            slice(left // factor, max(1, (left + columns) // factor)),
+            slice(top // factor, (top + rows) // factor + 1),
+            slice(left // factor, (left + columns) // factor + 1),
         )
         share, seen = float(ice[part].mean()), float(known[part].mean())
-        score = min(share, 0.1) / 0.1 * min(1 - share, 0.2) / 0.2 * seen**4
+        score = min(share / ENOUGH_ICE, 1) * min((1 - share) / ENOUGH_GROUND, 1) * seen**4
         if score > best_score:
             best, best_score = Window(left, top, columns, rows), score
-        if score > 0.98:
+        if score > GOOD:
             break
     return best
 

@@ -13,7 +13,7 @@ from glacierx.simulate.landscape import Labels, Landscape, fractal
 from glacierx.simulate.light import add_air, light
 from glacierx.simulate.relief import Relief, draw_texture, roughened, with_debris
 from glacierx.simulate.spectra import ROLES
-from glacierx.simulate.weather import Sun, Weather
+from glacierx.simulate.weather import Weather
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -36,7 +36,7 @@ class View:
         surface: Name of each surface and where it covers most of a pixel.
         reflectance: Reflectance (bands, rows, columns) in the order of `ROLES`.
         kelvin: Temperature of the surface.
-        sun: Where the sun stands.
+        weather: Sun, air, snow, debris and land.
     """
 
     heights: Floats
@@ -44,7 +44,7 @@ class View:
     surface: Mapping[str, Mask]
     reflectance: Floats
     kelvin: Floats
-    sun: Sun
+    weather: Weather
 
 
 def render_terrain(relief: Relief, weather: Weather, random: np.random.Generator) -> View:
@@ -68,7 +68,7 @@ def render_terrain(relief: Relief, weather: Weather, random: np.random.Generator
     seen, cloud = add_air(lit, relief.heights, relief.gsd_m, weather.air, random)
     kelvin = _temperature(cover, relief, albedo, direct, weather)
     kelvin -= 35 * cloud
-    return View(relief.heights, relief.glacier, cover.masks(), seen, kelvin, weather.sun)
+    return View(relief.heights, relief.glacier, cover.masks(), seen, kelvin, weather)
 
 
 def render(
@@ -139,15 +139,22 @@ def lakes(relief: Relief, share: float, random: np.random.Generator) -> Labels:
             for place, side in zip(at, heights.shape, strict=True)
         )
         rows, columns = np.ogrid[window]
-        # An arc of moraine dams the valley.
-        dammed = np.hypot(rows - at[0], columns - at[1]) < reach
-        ground = np.where(dammed & ~ice[window], heights[window], np.inf)
-        if not np.isfinite(ground).any():
-            continue
-        flooded, _ = ndimage.label(ground < ground.min() + depth)
-        lowest = flooded[np.unravel_index(ground.argmin(), ground.shape)]
-        label[window][flooded == lowest] = number
+        far = np.hypot(rows - at[0], columns - at[1]) / reach
+        ground = np.where((far < 1) & ~ice[window], heights[window], np.inf)
+        label[window][_flooded(ground, far, depth)] = number
     return label
+
+
+def _flooded(ground: Floats, far: Floats, depth: float) -> Mask:
+    """Fill the lowest ground within a circle that has the radius 1, an arc of which dams it."""
+    if np.isfinite(ground).any():
+        for level in ground.min() + depth * np.array([1, 0.5, 0.25, 0.12]):
+            pools, _ = ndimage.label(ground < level)
+            water = pools == pools[np.unravel_index(ground.argmin(), ground.shape)]
+            # On a plain the circle would show.
+            if (far[water] > 0.93).mean() < 0.12:
+                return np.asarray(water)
+    return np.zeros(ground.shape, bool)
 
 
 def _termini(relief: Relief) -> list[tuple[int, int]]:

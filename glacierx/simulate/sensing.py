@@ -119,7 +119,7 @@ def _disturbed(seen: Floats, noise: float, stripe: float, random: np.random.Gene
 def _stores(sensor: Sensor, view: View, random: np.random.Generator) -> list[_Store]:
     """Choose gains and a processing level; the thermal band has its own."""
     bands = recorded_bands(sensor)
-    low_sun = float(np.sin(np.radians(view.sun.elevation_deg)))
+    low_sun = float(np.sin(np.radians(view.weather.sun.elevation_deg)))
     if sensor.name in ("landsat-5", "landsat-7"):
         full = FULL_TM
         if sensor.name == "landsat-7":

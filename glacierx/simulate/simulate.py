@@ -1,8 +1,9 @@
 """A made scene, DEM and outlines with a known answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio.features
@@ -26,17 +27,19 @@ from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike
 from glacierx.scene.sensors import find_sensor
 from glacierx.scene.terrain import Dem
-from glacierx.simulate.landscape import make_landscape
+from glacierx.simulate.landscape import BELOW_SNOW, make_landscape
 from glacierx.simulate.place import read_place, relief_of
 from glacierx.simulate.rendering import View, render, render_terrain
 from glacierx.simulate.sensing import Recording, record, sensor_gsd
 from glacierx.simulate.spectra import ROLES
-from glacierx.simulate.weather import draw_weather
+from glacierx.simulate.weather import Weather, draw_weather
 
 CELL_M = 40.0
 FEWEST_CELLS, MOST_CELLS = 128, 1024
 SCALE = 1e-4
 GSD_M = 10.0
+VOID_M = -9999.0
+BELOW_SNOW_VARIES = 0.6, 0.93
 MADE = {"GLACIERX_MADE": "yes: this scene was made by glacierx simulate, no satellite saw it"}
 RENDERED = {
     "GLACIERX_MADE": "rendered: real terrain and glacier outlines, but the light on them was made "
@@ -95,51 +98,69 @@ def simulate(
     folder = Path(folder)
     if (dem is None) != (outlines is None):
         raise OptionError("--dem and --outlines belong together: give both, or neither.")
+    if dem is not None and not options.ice:
+        raise OptionError("--no-ice has no effect on a DEM, whose ice is real. Leave it out.")
     sensor = find_sensor(options.sensor) if options.sensor else None
-    gsd_m = options.gsd or (sensor_gsd(sensor) if sensor else GSD_M)
-    made = _files(folder, [path for path in (dem, outlines) if path is not None], overwrite)
+    inputs = {"dem": dem, "outlines": outlines} if dem and outlines else {}
+    made = _files(folder, tuple(inputs.values()), overwrite)
     tell = progress or (lambda done, total, what: None)
     tell(0, 4, "mountains and glaciers")
-    random = np.random.default_rng(options.seed)
-    if dem is not None and outlines is not None:
-        place = read_place(dem, outlines, options.size, gsd_m, random)
-        weather = draw_weather(random, southern=place.southern)
-        grid, valid = place.grid, place.valid
-        view = render_terrain(relief_of(place, weather, random), weather, random)
-    else:
-        grid, view = make_view(options)
-        valid = np.ones(grid.shape, bool)
+    grid, view, valid, ids = _landscape(options, dem, outlines)
     tell(2, 4, "scene and DEM")
-    recording = record(view, sensor, gsd_m, random) if sensor else _reflectance(view, random)
-    _write(made.scene, grid, np.where(valid, recording.numbers, 0), RasterLayout(
-        bands=len(recording.roles), dtype=recording.numbers.dtype, nodata=0,
-        scale=recording.scales, offsets=recording.offsets, units=recording.units,
-        descriptions=recording.roles, tags=MADE if dem is None else RENDERED,
+    # What the sensor adds does not depend on what there is to see.
+    random = np.random.default_rng([options.seed, 1])
+    taken = (
+        _reflectance(view, random) if sensor is None else record(view, sensor, grid.gsd_m, random)
+    )
+    tags = RENDERED if inputs else MADE
+    _write(made.scene, grid, np.where(valid, taken.numbers, 0), RasterLayout(
+        bands=len(taken.roles), dtype=taken.numbers.dtype, nodata=0, scale=taken.scales,
+        offsets=taken.offsets, units=taken.units, descriptions=taken.roles, tags=tags,
     ))  # fmt: skip
-    heights = np.where(valid, view.heights, np.float32(-9999))
+    heights = np.where(valid, view.heights, np.float32(VOID_M))
     _write(made.dem, grid, heights[None], RasterLayout(
-        bands=1, dtype=np.float32, nodata=-9999, descriptions=("elevation",),
-        tags=MADE if dem is None else RENDERED,
+        bands=1, dtype=np.float32, nodata=VOID_M, descriptions=("elevation",), tags=tags
     ))  # fmt: skip
     tell(3, 4, "true outlines")
     with Dem(made.dem) as own:
-        complexes, division = true_outlines(view.glacier, grid, own)
+        complexes, division = true_outlines(view.glacier, grid, own, ids)
     layers = {
         "glaciers": division.glaciers,
         "complexes": complexes,
         "divides": division.divides,
     }
-    inputs = {"dem": dem, "outlines": outlines}
     record_ = {
         "made": options.as_record(),
-        "inputs": {key: fingerprint(path) for key, path in inputs.items() if path is not None},
+        "drawn": view.weather.as_record(),
+        "inputs": {name: fingerprint(path) for name, path in inputs.items()},
     }
     write_layers(made.outlines, layers, record_, overwrite=overwrite)
     tell(4, 4, "done")
     return made
 
 
-def _files(folder: Path, inputs: list[PathLike], overwrite: bool) -> Made:
+def _landscape(
+    options: SimulateOptions, dem: PathLike | None, outlines: PathLike | None
+) -> tuple[Grid, View, NDArray[np.bool_], Mapping[str, NDArray[np.object_]]]:
+    """Return a grid, what is to be seen, where it is known, and what glaciers are called."""
+    if dem is None or outlines is None:
+        grid, view = make_view(options)
+        return grid, view, np.ones(grid.shape, bool), {}
+    random = np.random.default_rng(options.seed)
+    place = read_place(dem, outlines, options.size, gsd_of(options), random)
+    weather = draw_weather(random, southern=place.southern)
+    view = render_terrain(relief_of(place, weather, random), weather, random)
+    return place.grid, view, place.valid, place.ids
+
+
+def gsd_of(options: SimulateOptions) -> float:
+    """Return the GSD that is asked for, else the sensor's, else 10 m."""
+    if options.gsd is not None:
+        return options.gsd
+    return sensor_gsd(find_sensor(options.sensor)) if options.sensor else GSD_M
+
+
+def _files(folder: Path, inputs: tuple[PathLike, ...], overwrite: bool) -> Made:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -158,8 +179,7 @@ def make_view(options: SimulateOptions) -> tuple[Grid, View]:
     Raises:
         OptionError: The scene is too small to hold a mountain.
     """
-    sensor = find_sensor(options.sensor) if options.sensor else None
-    gsd_m = options.gsd or (sensor_gsd(sensor) if sensor else GSD_M)
+    gsd_m = gsd_of(options)
     extent_m = options.size * gsd_m
     if extent_m < FEWEST_CELLS * 10:
         raise OptionError(
@@ -168,8 +188,11 @@ def make_view(options: SimulateOptions) -> tuple[Grid, View]:
         )
     cells = int(np.clip(round(extent_m / CELL_M), FEWEST_CELLS, MOST_CELLS))
     random = np.random.default_rng(options.seed)
-    weather = draw_weather(random) if options.vary else None
-    landscape = make_landscape((cells, cells), extent_m / cells, random, ice=options.ice)
+    weather = draw_weather(random) if options.vary else Weather()
+    below = random.uniform(*BELOW_SNOW_VARIES) if options.vary else BELOW_SNOW
+    landscape = make_landscape(
+        (cells, cells), extent_m / cells, random, ice=options.ice, below_snow=float(below)
+    )
     view = render(landscape, options.size, gsd_m, random, weather)
     transform = Affine(gsd_m, 0, CORNER[0], 0, -gsd_m, CORNER[1])
     return Grid(CRS_MADE, transform, (options.size, options.size)), view
@@ -191,7 +214,10 @@ def _write(path: Path, grid: Grid, values: NDArray[np.generic], layout: RasterLa
 
 
 def true_outlines(
-    glacier: NDArray[np.int64], grid: Grid, dem: Dem | None = None
+    glacier: NDArray[np.int64],
+    grid: Grid,
+    dem: Dem | None = None,
+    ids: Mapping[str, NDArray[np.object_]] | None = None,
 ) -> tuple[Outlines, Division]:
     """Turn labels into the outlines that they stand for, along pixel edges.
 
@@ -199,14 +225,15 @@ def true_outlines(
         glacier: Label of each glacier, 0 off the ice (rows, columns).
         grid: Its grid.
         dem: Heights for the attributes.
+        ids: What each label, from 1, is called elsewhere: columns by name.
 
     Returns:
         Glacier complexes, and glaciers with their divides.
     """
     ice = glacier > 0
     group, _ = ndimage.label(ice, np.ones((3, 3), bool))
-    complexes, complex_id = _polygons(ice.astype(np.int32), group, grid)
-    glaciers, glacier_complex = _polygons(glacier.astype(np.int32), group, grid)
+    complexes, (complex_id,) = _polygons(ice, (group,), grid)
+    glaciers, (glacier_complex, number) = _polygons(glacier, (group, glacier), grid)
     lines, pairs = border_lines(glaciers)
     outlines = Outlines(
         glaciers,
@@ -215,6 +242,7 @@ def true_outlines(
             "complex_id": glacier_complex,
             "divided": np.ones(len(glaciers), np.int64),
             "parent": np.arange(len(glaciers)),
+            **{name: values[number - 1] for name, values in (ids or {}).items()},
         },
     )
     divides = Outlines(lines, grid.crs, {"first": pairs[:, 0], "second": pairs[:, 1]})
@@ -227,14 +255,15 @@ def true_outlines(
 
 
 def _polygons(
-    label: NDArray[np.int32], group: NDArray[np.int32], grid: Grid
-) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    label: NDArray[Any], columns: tuple[NDArray[Any], ...], grid: Grid
+) -> tuple[NDArray[np.object_], list[NDArray[np.int64]]]:
+    """Return the polygons of labels, and the values of rasters in each."""
+    label = label.astype(np.int32)
     found = rasterio.features.shapes(label, mask=label > 0, transform=grid.transform)
     polygons = as_geometries(shapely.geometry.shape(shape) for shape, _ in found)
     if not len(polygons):
-        return polygons, np.zeros(0, np.int64)
+        return polygons, [np.zeros(0, np.int64) for _ in columns]
     inside = shapely.point_on_surface(polygons)
     row, column = grid.to_pixels(shapely.get_x(inside), shapely.get_y(inside))
-    return shapely.orient_polygons(polygons), group[row.astype(int), column.astype(int)].astype(
-        np.int64
-    )
+    at = row.astype(int), column.astype(int)
+    return shapely.orient_polygons(polygons), [values[at].astype(np.int64) for values in columns]

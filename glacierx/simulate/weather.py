@@ -1,6 +1,7 @@
 """What differs between one acquisition and another: sun, air, snow, debris, rock, drawn by seed."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -139,6 +140,21 @@ class Weather:
     debris: Debris = Debris()
     land: Land = field(default_factory=Land)
 
+    def as_record(self) -> dict[str, Any]:
+        """Return all numbers as plain values for a run record."""
+        return _plain(asdict(self))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _plain(value)
+        if isinstance(value, dict)
+        else [round(float(number), 4) for number in value]
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in values.items()
+    }
+
 
 def draw_weather(random: np.random.Generator, *, southern: bool = False) -> Weather:
     """Draw sun, air, snow, debris and land.
@@ -195,7 +211,7 @@ def _draw_snow(random: np.random.Generator) -> Snow:
         line_m = random.uniform(-2000, -600)
     return Snow(
         ela_quantile=float(random.uniform(0.3, 0.85)),
-        ela_shift_m=float(random.normal(0, 120)),
+        ela_shift_m=float(random.uniform(-100, 400)),
         line_m=float(line_m),
         blend_m=float(np.exp(random.uniform(np.log(40), np.log(450)))),
         drift_m=float(random.uniform(30, 180)),
