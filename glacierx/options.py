@@ -156,10 +156,25 @@ DIVIDE_PRESETS = {
 class SimulateOptions(Options):
     """What a made scene is like."""
 
-    size: int = option(2048, "Rows and columns of the scene.", low=128, high=8192)
-    gsd: float = option(10.0, "Ground sampling distance in metres.", low=1, high=60)
+    size: int = option(
+        2048, "Rows and columns of the scene; at most so many of a DEM.", low=128, high=8192
+    )
+    gsd: float | None = option(
+        None,
+        "Ground sampling distance in metres [default: the sensor's, else 10].",
+        low=1,
+        high=60,
+    )
     seed: int = option(1, "Number that all random choices follow from.", low=0)
-    ice: bool = option(True, "Put glaciers into the scene.")
+    ice: bool = option(True, "Put glaciers into made mountains.")
+    vary: bool = option(
+        False, "Draw sun, air, snow, debris and rock by the seed; with a DEM they always are."
+    )
+    sensor: str | None = option(
+        None,
+        "Sensor whose bands, blur, noise and numbers the scene has "
+        "[default: none, reflectance x 10,000 in six bands].",
+    )
 
 
 @dataclass(frozen=True)

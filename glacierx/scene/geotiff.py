@@ -62,7 +62,9 @@ class RasterLayout:
         bands: Number of bands.
         dtype: NumPy type of the pixels.
         nodata: Value that means no data.
-        scale: What a stored number is multiplied by to give the value.
+        scale: What a stored number is multiplied by to give the value, of all bands or of each.
+        offsets: What is then added, for each band.
+        units: Unit of each band.
         descriptions: A name for each band.
         tags: Metadata of the file.
         colors: Palette of a one-band uint8 raster: value to (red, green, blue, alpha).
@@ -71,7 +73,9 @@ class RasterLayout:
     bands: int
     dtype: DTypeLike
     nodata: float | None = None
-    scale: float = 1.0
+    scale: float | tuple[float, ...] = 1.0
+    offsets: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
     descriptions: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     colors: Mapping[int, tuple[int, int, int, int]] | None = None
@@ -114,8 +118,14 @@ class RowWriter(Handle):
     def _describe(self, layout: RasterLayout) -> None:
         for band, name in enumerate(layout.descriptions, 1):
             self._file.set_band_description(band, name)
-        if layout.scale != 1:
+        if isinstance(layout.scale, tuple):
+            self._file.scales = layout.scale
+        elif layout.scale != 1:
             self._file.scales = (layout.scale,) * layout.bands
+        if layout.offsets:
+            self._file.offsets = layout.offsets
+        if layout.units:
+            self._file.units = layout.units
         if layout.colors is not None:
             self._file.write_colormap(1, dict(layout.colors))
         self._file.update_tags(**layout.tags)

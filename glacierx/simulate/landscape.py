@@ -29,6 +29,7 @@ BALANCE_PER_M = 0.007
 MOST_SNOW_M, MOST_MELT_M = 1.4, -6.0
 STREAM_WIDTH_M = 250.0
 SMALLEST_GLACIER_KM2 = 0.05
+BELOW_SNOW = 0.7
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,12 @@ def fractal(
 
 
 def make_landscape(
-    shape: tuple[int, int], cell_m: float, random: np.random.Generator, *, ice: bool = True
+    shape: tuple[int, int],
+    cell_m: float,
+    random: np.random.Generator,
+    *,
+    ice: bool = True,
+    below_snow: float = BELOW_SNOW,
 ) -> Landscape:
     """Make mountains with glaciers.
 
@@ -105,6 +111,7 @@ def make_landscape(
         cell_m: Side of a cell.
         random: Source of randomness.
         ice: Put the snow line above the summits if False.
+        below_snow: Share of the ground that lies below the snow line.
     """
     # At the edge of the grid all water runs out; what is made is wider, and its edge is cut off.
     margin = max(8, max(shape) // 12)
@@ -114,7 +121,7 @@ def make_landscape(
     slope, aspect = slope_aspect(bed, cell_m)
     # Slopes that face the pole keep snow at lower heights.
     shade = np.cos(np.radians(aspect)) * np.sin(np.radians(slope))
-    snowline = np.quantile(bed[inner], 0.7) - 220 * shade + 60 * fractal(wide, 1.8, random)
+    snowline = np.quantile(bed[inner], below_snow) - 220 * shade + 60 * fractal(wide, 1.8, random)
     if not ice:
         snowline = snowline + 10_000
     depth, flux = _ice_depth(tree, bed, slope, snowline, cell_m)

@@ -173,9 +173,7 @@ class _Run:
         if self._held:
             found = self.look(learner.average)
             value = found.value(options.metric)
-            row["validation"] = {
-                name: rounded(scores) for name, scores in found.scores().items()
-            }
+            row["validation"] = {name: rounded(scores) for name, scores in found.scores().items()}
             row["value"] = round(value, 6)
             line += f", validation {options.metric} {value:.3f}"
             if self._best is None or not value <= self._best["value"]:

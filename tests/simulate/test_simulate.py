@@ -8,8 +8,9 @@ import glacierx as gx
 from glacierx.errors import OptionError, OutputError
 from glacierx.options import SimulateOptions
 from glacierx.simulate.landscape import fractal, make_landscape
-from glacierx.simulate.rendering import ROLES, SPECTRA, cast_shadow
+from glacierx.simulate.light import cast_shadow
 from glacierx.simulate.simulate import make_view, simulate, true_outlines
+from glacierx.simulate.spectra import ROLES, SPECTRA
 
 SMALL = SimulateOptions(size=384, gsd=20, seed=3)
 
