@@ -97,25 +97,27 @@ def render_all(data: Path, work: Path) -> list[dict[str, Any]]:
     """Render what is not rendered yet; return its lines of the manifest."""
     lines = []
     splits = data.parent / "splits"
-    jobs: list[tuple[str, SimulateOptions, dict[str, Path]]] = []
+    jobs: list[tuple[str, SimulateOptions, Path | None]] = []
     for number, sensor in enumerate(RENDERED, 1):
         for place, case in enumerate(("oetztal_rgi7", "icecap_oggm"), 1):
-            files = {
-                "dem": splits / case / "dem.tif",
-                "outlines": splits / case / "glaciers.gpkg",
-            }
             options = SimulateOptions(size=RENDERED_PX, sensor=sensor, seed=100 * place + number)
-            jobs.append((f"{case}_{number:02}", options, files))
+            jobs.append((f"{case}_{number:02}", options, splits / case))
     for number, (sensor, gsd) in enumerate(MADE, 1):
         options = SimulateOptions(
             size=MADE_PX, sensor=sensor, gsd=gsd, seed=300 + number, vary=True
         )
-        jobs.append((f"made_{number:02}", options, {}))
-    for name, options, files in jobs:
+        jobs.append((f"made_{number:02}", options, None))
+    for name, options, case_folder in jobs:
         folder = work / "rendered" / name
         done = folder / "done"
         if not done.exists():
-            simulate(folder, options, overwrite=True, **files)
+            simulate(
+                folder,
+                options,
+                dem=case_folder and case_folder / "dem.tif",
+                outlines=case_folder and case_folder / "glaciers.gpkg",
+                overwrite=True,
+            )
             done.touch()
             print(f"rendered {name}", flush=True)
         lines.append({

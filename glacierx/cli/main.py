@@ -12,8 +12,8 @@ from glacierx import __version__
 from glacierx.errors import INTERRUPTED, OUT_OF_MEMORY, TERMINATED, GlacierxError
 
 COMMANDS = (
-    "extract", "predict", "outline", "divide", "evaluate", "compare", "fit", "train", "adapt", "simulate",
-    "demo", "models",
+    "extract", "predict", "outline", "divide", "evaluate", "compare", "fit", "train", "adapt",
+    "simulate", "demo", "models",
 )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def test_the_pyramid_sees_sixteen_and_the_decoder_four():
     ]
     assert network.encoder.strides == (1, 2, 4, 8, 16)
     assert network.pyramid.merge[0][0].in_channels == 1792
-    assert network.decoder.merge[0][0].in_channels == 288
+    assert network.decoders[0].merge[0][0].in_channels == 288
 
 
 def test_every_stage_projects_its_first_shortcut():
