@@ -135,7 +135,7 @@ class Ground:
             moraine = 0.8 * near * smoothstep((20 - self._slope) / 8)
             loose = np.maximum(np.maximum(flat, gully), moraine)
             yield "gravel", land.gravel * loose, self._gravel(), bright
-        height = self._above + 90 * texture.patches + 40 * texture.grain + 30 * texture.fall
+        height = self._above + 60 * texture.patches + 25 * texture.grain + 30 * texture.fall
         gentle = smoothstep((38 - self._slope) / 6)
         gentle = gentle * smoothstep((self._away_m + 90 * texture.patches) / BARE_M - 0.2)
         green = smoothstep((-land.green_m - height) / 150 + 0.5) * gentle

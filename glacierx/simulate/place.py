@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.windows import Window
@@ -18,7 +19,7 @@ from glacierx.scene.grid import Grid
 from glacierx.scene.icemask import OutlineMask
 from glacierx.scene.icewindow import MaskChoice
 from glacierx.scene.raster import PathLike
-from glacierx.scene.terrain import Dem, metric_grid, slope_aspect
+from glacierx.scene.terrain import Dem, slope_aspect
 from glacierx.scene.vector import VectorLayer, polygons_of
 from glacierx.simulate.landscape import fractal
 from glacierx.simulate.light import blurred
@@ -31,6 +32,7 @@ ENOUGH_ICE, ENOUGH_GROUND, GOOD = 0.1, 0.2, 0.98
 COLUMNS = ID_COLUMNS, NAME_COLUMNS, DATE_COLUMNS
 # Sine of the angle by which a right angle may be off, and the share of turns that must be one.
 STRAIGHT, MOSTLY = 0.05, 0.9
+FEWEST_CORNERS, WIDEST_PIXELS_M = 30, 250.0
 FEWEST_STAIRS_PX = 1.5
 TRIES = 50
 POLE_FACING_M = 220.0
@@ -124,7 +126,9 @@ def _whole_grid(dem: Dem, gsd_m: float) -> Grid:
         zone = int((lon + 180) % 360 // 6) + 1
         crs = CRS.from_epsg((32600 if lat >= 0 else 32700) + zone)
         place = transform_geometries(place.segmentize(place.length / 80), dem.grid.crs, crs)
-    grid = metric_grid(crs, place.bounds, gsd_m)
+    left, bottom, right, top = place.bounds
+    rows, columns = (int(side / gsd_m + 1e-6) for side in (top - bottom, right - left))
+    grid = Grid(crs, Affine(gsd_m, 0, left, 0, -gsd_m, top), (rows, columns))
     if min(grid.shape) < FEWEST_PX:
         raise OptionError(
             f"{dem.name} has room for {grid.rows} x {grid.columns} pixels of {gsd_m:g} m; a scene "
@@ -163,13 +167,12 @@ def stairs_m(layer: VectorLayer, crs: CRS) -> float:
         cosine = (sides * following).sum(axis=1) / np.maximum(length * longer, 1e-9)
         turns.append(cosine)
         lengths.append(length)
-    if not turns:
-        return 0.0
-    cosine = np.concatenate(turns)
+    cosine, length = (np.concatenate([np.zeros(0), *parts]) for parts in (turns, lengths))
     straight = (np.abs(cosine) < STRAIGHT) | (cosine > 1 - STRAIGHT**2)
-    if straight.mean() < MOSTLY:
+    if straight.sum() < max(FEWEST_CORNERS, MOSTLY * len(cosine)):
         return 0.0
-    return float(np.percentile(np.concatenate(lengths), 10))
+    side = float(np.median(length))
+    return side if side < WIDEST_PIXELS_M else 0.0
 
 
 def without_stairs(label: NDArray[np.int64], stairs_px: float) -> NDArray[np.int64]:
@@ -226,12 +229,12 @@ def _choose_window(
 def relief_of(place: Place, weather: Weather, random: np.random.Generator) -> Relief:
     """Lay an equilibrium line over a place: lower where slopes face the pole."""
     ice = place.glacier > 0
-    line = float(np.quantile(place.heights[ice], weather.snow.ela_quantile))
     gsd_m = place.grid.gsd_m
     slope, aspect = slope_aspect(blurred(place.heights, 60 / gsd_m), gsd_m)
     shade = np.cos(np.radians(aspect)) * np.sin(np.radians(slope))
-    pole = -POLE_FACING_M if not place.southern else POLE_FACING_M
-    ela = line + pole * shade + 50 * fractal(ice.shape, 1.8, random)
+    lower = POLE_FACING_M if not place.southern else -POLE_FACING_M
+    ela = 50 * fractal(ice.shape, 1.8, random) - lower * shade
+    ela += np.quantile((place.heights - ela)[ice], weather.snow.ela_quantile)
     return Relief(
         place.heights, place.glacier, gsd_m, ela.astype(np.float32), 2.5 * place.dem_gsd_m
     )

@@ -11,9 +11,10 @@ import time
 import fiona
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from click.testing import CliRunner
-from factories import disc, utm_grid, write_tif
+from factories import box, disc, utm_grid, write_outlines, write_tif
 from factories import run_command as run
 
 import glacierx as gx
@@ -330,6 +331,28 @@ def test_simulate_and_demo(tmp_path):
     assert float(iou) > 0.6
     assert "No network was used" in result.stderr
     run("demo", "--out", tmp_path / "out", "--size", "256", code=5)
+
+
+def test_simulate_renders_a_real_place(tmp_path, make_dem):
+    rows, columns = np.indices((100, 100))
+    dem = make_dem(3500 - 8.0 * rows + 9.0 * np.abs(columns - 50), utm_grid((100, 100), 30))
+    ice = write_outlines(tmp_path / "ice.gpkg", [box((10, 70), (40, 60), 30)])
+    made = run(
+        "simulate", "--dem", dem, "--outlines", ice, "--sensor", "landsat8", "-o", tmp_path / "made"
+    )
+    scene, *_ = made.stdout.split()
+    with rasterio.open(scene) as file:
+        assert file.descriptions[:3] == ("blue", "green", "red")
+        assert file.res == (30, 30)
+    far = write_outlines(tmp_path / "far.gpkg", [box((9000, 9010), (0, 10), 30)])
+    for given, code, text in (
+        (["--dem", dem], 2, "belong together"),
+        (["--dem", dem, "--outlines", far], 4, "No outline of far.gpkg lies on the heights of"),
+        (["--dem", tmp_path / "none.tif", "--outlines", ice], 4, "none.tif does not exist"),
+        (["--dem", dem, "--outlines", tmp_path / "no.gpkg"], 4, "no.gpkg does not exist"),
+        (["--sensor", "sputnik"], 2, "'sputnik' is not known"),
+    ):
+        assert text in run("simulate", *given, "-o", tmp_path / "other", code=code)
 
 
 @pytest.fixture

@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from factories import box, utm_grid, write_outlines
 from scipy import ndimage
 
 import glacierx as gx
 from glacierx.errors import OptionError, OutputError
 from glacierx.options import SimulateOptions
+from glacierx.scene.vector import read_layer
 from glacierx.simulate.landscape import fractal, make_landscape
-from glacierx.simulate.light import cast_shadow
 from glacierx.simulate.simulate import make_view, simulate, true_outlines
-from glacierx.simulate.spectra import ROLES, SPECTRA
+from glacierx.simulate.spectra import ROLES
 
 SMALL = SimulateOptions(size=384, gsd=20, seed=3)
 
@@ -142,35 +143,155 @@ def test_a_fractal_field_is_standardised_and_smoother_with_its_exponent():
     assert np.abs(np.diff(smooth)).mean() < 0.5 * np.abs(np.diff(rough)).mean()
 
 
-def test_a_wall_casts_a_shadow_of_its_height_over_the_suns():
-    heights = np.zeros((60, 60), np.float32)
-    heights[30] = 100.0  # a wall from west to east; the sun stands at 150 degrees, 48 high
-    shadow = cast_shadow(heights, 10.0)
-    # It falls to the north-north-west; its depth is 100 cos(30) / tan(48) = 78 m, 7.8 pixels.
-    depth = int(shadow[:30, 30].sum())
-    assert depth in (7, 8)
-    assert not shadow[31:].any()
-
-
-def test_the_spectra_are_those_of_their_kind():
-    def index(a, b, name):
-        one, other = (SPECTRA[name][ROLES.index(role)] for role in (a, b))
-        return (one - other) / (one + other)
-
-    for name in ("snow", "firn", "ice"):
-        assert index("green", "swir1", name) > 0.7
-    for name in ("debris", "gneiss", "schist"):
-        assert index("green", "swir1", name) < 0
-    assert index("nir", "red", "meadow") > 0.6
-    assert index("green", "nir", "lake") > 0.5
-
-
 def test_outlines_of_labels_are_their_pixels():
-    from factories import utm_grid
-
     label = np.zeros((40, 40), np.int64)
     label[5:20, 5:20], label[5:20, 20:30], label[30:35, 30:35] = 1, 2, 3
     complexes, division = true_outlines(label, utm_grid((40, 40)))
     assert sorted(shapely.area(division.glaciers.geometry)) == [2500, 15_000, 22_500]
     assert len(complexes) == 2
     assert division.divides["length_m"].tolist() == [pytest.approx(150, rel=1e-3)]
+
+
+@pytest.fixture
+def real(tmp_path, make_dem):
+    """A DEM of a valley and an inventory of two glaciers that touch."""
+    rows, columns = np.indices((120, 120))
+    heights = 3600 - 7.0 * rows + 9.0 * np.abs(columns - 60)
+    heights[:, 118:] = -9999
+    dem = make_dem(heights, utm_grid((120, 120), 30), nodata=-9999)
+    sides = [box((10, 80), (45, 60), 30), box((10, 80), (60, 76), 30)]
+    names = np.array(["west", "east"])
+    return dem, write_outlines(tmp_path / "inventory.gpkg", sides, glac_id=names)
+
+
+def rendered(folder, real, **options):
+    dem, outlines = real
+    return simulate(folder, SimulateOptions(**options), dem=dem, outlines=outlines)
+
+
+def test_a_real_place_is_rendered_by_its_sensor(tmp_path, real):
+    made = rendered(tmp_path / "m", real, sensor="landsat8", seed=5)
+    with gx.open_scene(made.scene, dem=made.dem) as scene:
+        assert scene.roles == (*ROLES, "tir1")
+        assert scene.has_reflectance(ROLES)
+        assert scene.grid.shape == (120, 120)
+        raster = scene.read(scene.grid.window, [*ROLES, "tir1"])
+        np.testing.assert_allclose(
+            scene.dem.read(scene.grid).values[0, 40:80, 20:40],
+            np.fromfunction(lambda r, c: 3600 - 7 * (r + 40) + 9 * (40 - c), (40, 20)),
+            atol=1,
+        )
+    assert not raster.valid[:, 118:].any()
+    assert raster.valid[:, :116].all()
+    kelvin = raster.values[-1][:, :116]
+    assert 220 < kelvin.min() < kelvin.max() < 330
+    with rasterio.open(made.scene) as file:
+        assert file.tags()["GLACIERX_MADE"].startswith("rendered: real terrain")
+        assert file.dtypes[0] == "uint16"
+        assert file.units == ("reflectance",) * 6 + ("kelvin",)
+
+
+def test_the_given_glaciers_are_the_outlines_with_their_divide(tmp_path, real):
+    made = rendered(tmp_path / "m", real, sensor="landsat8")
+    glaciers = gx.read_outlines(made.outlines)
+    assert sorted(glaciers["ref_id"]) == ["east", "west"]
+    pixel_m2 = 900
+    assert sorted(shapely.area(glaciers.geometry) / pixel_m2) == [70 * 15, 70 * 16]
+    assert len(gx.read_outlines(made.outlines, "complexes")) == 1
+    [divide] = read_layer(made.outlines, "divides").geometry
+    assert divide.length == pytest.approx(70 * 30)
+    assert np.isfinite(glaciers["zmax_m"].astype(float)).all()
+
+
+def test_the_record_says_what_was_rendered_and_what_was_drawn(tmp_path, real):
+    made = rendered(tmp_path / "m", real, sensor="landsat8", seed=9)
+    record = gx.read_record(made.outlines)
+    assert record["made"]["seed"] == 9
+    assert record["made"]["sensor"] == "landsat8"
+    assert record["inputs"]["dem"]["name"] == "dem.tif"
+    assert len(record["inputs"]["outlines"]["sha256"]) == 64
+    assert record["drawn"]["sun"]["elevation_deg"] > 10
+    assert str(tmp_path) not in str(record)
+
+
+def test_a_rendered_place_is_the_same_for_the_same_seed_only(tmp_path, real):
+    one, again, other = (
+        rendered(tmp_path / name, real, sensor="sentinel-2", gsd=30, seed=seed)
+        for name, seed in (("one", 1), ("again", 1), ("other", 2))
+    )
+    for name in ("scene", "dem", "outlines"):
+        assert getattr(one, name).read_bytes() == getattr(again, name).read_bytes()
+    assert one.scene.read_bytes() != other.scene.read_bytes()
+    shapes = [gx.read_outlines(made.outlines).geometry for made in (one, other)]
+    assert shapely.equals(*shapes).all()  # the light differs, not the place
+
+
+def test_without_a_sensor_a_place_is_reflectance_in_six_bands(tmp_path, real):
+    made = rendered(tmp_path / "m", real, gsd=30)
+    with gx.open_scene(made.scene) as scene:
+        assert scene.roles == ROLES
+        assert scene.has_reflectance(ROLES)
+
+
+def test_a_window_of_a_place_is_as_large_as_asked(tmp_path, real):
+    made = rendered(tmp_path / "m", real, gsd=10, size=150, sensor="planetscope-4")
+    with gx.open_scene(made.scene) as scene:
+        assert scene.grid.shape == (150, 150)
+        assert scene.roles == ("blue", "green", "red", "nir")
+    assert len(gx.read_outlines(made.outlines)) > 0
+
+
+def test_made_mountains_vary_by_seed_and_only_if_asked(tmp_path):
+    def ground(seed, vary):
+        _, view = make_view(SimulateOptions(size=256, gsd=30, seed=seed, vary=vary))
+        return view
+
+    plain, varied, other = ground(3, False), ground(3, True), ground(4, True)
+    assert plain.weather.sun.azimuth_deg == ground(4, False).weather.sun.azimuth_deg == 150
+    assert varied.weather.sun != other.weather.sun
+    assert varied.weather.as_record() != other.weather.as_record()
+    assert np.isfinite(varied.reflectance).all()
+    assert (varied.glacier > 0).any()
+
+
+def test_made_mountains_can_be_seen_by_a_sensor(tmp_path):
+    options = SimulateOptions(size=200, sensor="landsat-7", seed=2, vary=True)
+    made = simulate(tmp_path / "m", options)
+    with rasterio.open(made.scene) as file:
+        assert file.dtypes[0] == "uint8"
+        assert file.res == (30, 30)
+        assert file.descriptions == ("blue", "green", "red", "nir", "swir1", "tir1", "swir2")
+        assert file.read().min() >= 1
+    with gx.open_scene(made.scene, dem=made.dem) as scene, pytest.warns(gx.GlacierxWarning):
+        gx.extract(scene)
+
+
+def test_a_dem_and_outlines_belong_together(tmp_path, real):
+    dem, outlines = real
+    for given in ({"dem": dem}, {"outlines": outlines}):
+        with pytest.raises(OptionError, match="--dem and --outlines belong together"):
+            simulate(tmp_path / "m", **given)
+    with pytest.raises(OptionError, match="--no-ice has no effect on a DEM"):
+        rendered(tmp_path / "m", real, ice=False)
+    with pytest.raises(OptionError, match="'sputnik' is not known"):
+        rendered(tmp_path / "m", real, sensor="sputnik")
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_input_is_never_written_over(tmp_path, real):
+    dem, outlines = real
+    folder = dem.parent  # holds dem.tif
+    with pytest.raises(OutputError, match=r"dem\.tif is an input"):
+        simulate(folder, SimulateOptions(gsd=30), dem=dem, outlines=outlines, overwrite=True)
+    assert not (folder / "scene.tif").exists()
+
+
+def test_the_terrain_of_the_oetztal_can_be_rendered(tmp_path, shared):
+    folder = shared / "splits" / "oetztal_rgi7"
+    real = folder / "dem.tif", folder / "glaciers.gpkg"
+    made = rendered(tmp_path / "m", real, sensor="landsat8", size=256, seed=2)
+    with gx.open_scene(made.scene, dem=made.dem) as scene:
+        assert scene.grid.shape == (256, 256)
+    glaciers = gx.read_outlines(made.outlines)
+    assert len(glaciers) >= 1
+    assert all(name.startswith("RGI2000-v7.0-G-11") for name in glaciers["ref_id"])
