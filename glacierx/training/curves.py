@@ -24,13 +24,17 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     scores: dict[str, list[float]] = {"IoU, training patches": [float(row["iou"]) for row in rows]}
     for name in sorted({name for row in rows for name in row.get("validation", {})}):
         scores[f"IoU, {name}"] = [
-            float(row.get("validation", {}).get(name, {}).get("iou", np.nan)) for row in rows
+            _number(row.get("validation", {}).get(name, {}).get("iou")) for row in rows
         ]
-    highest = max([value for value in losses["loss"] if value == value] or [1.0])
+    highest = max((value for value in losses["loss"] if value == value), default=0.0) or 1.0
     _panel(pen, MARGIN, half, steps, losses, highest)
     _panel(pen, MARGIN + half + GAP, half, steps, scores, 1.0)
     with staged(path, overwrite=True) as part:
         picture.save(part)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _panel(

@@ -97,8 +97,10 @@ def read_about(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {})[KEY]
         about: dict[str, Any] = json.loads(text)
+        if {"about", "optimizer"} - set(about):
+            raise KeyError("about")
         return about
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} is no state of a training run, or is damaged. Delete the folder "
             f"{path.parent.name} and start anew."

@@ -13,7 +13,7 @@ from glacierx.training.state import load_state, read_about, save_state
 SCENES = [disc_sample(0), disc_sample(1), disc_sample(2, "validation")]
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -24,9 +24,9 @@ def killed_after(epochs, folder, options, scenes=SCENES):
     def progress(done, total, what):
         told.append(done)
         if len(told) == epochs:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         learn(build_model(tiny_card()), scenes, options, Place(folder), progress=progress)
 
 
@@ -41,9 +41,7 @@ def test_a_run_that_was_cut_goes_on_bit_for_bit(tmp_path, changes):
     # The network of the last step, not the best one alone: nothing of either may differ.
     whole = learn(build_model(tiny_card()), SCENES, options, Place(tmp_path / "whole"))
     killed_after(2, tmp_path / "cut", options)
-    found = learn(
-        build_model(tiny_card()), SCENES, options, Place(tmp_path / "cut", resume=True)
-    )
+    found = learn(build_model(tiny_card()), SCENES, options, Place(tmp_path / "cut", resume=True))
     assert log(tmp_path / "cut") == log(tmp_path / "whole")
     assert [row["step"] for row in log(tmp_path / "cut")] == sorted(
         {row["step"] for row in log(tmp_path / "whole")}
@@ -51,9 +49,7 @@ def test_a_run_that_was_cut_goes_on_bit_for_bit(tmp_path, changes):
     assert found.card == whole.card
     for name, value in whole.network.state_dict().items():
         assert torch.equal(found.network.state_dict()[name], value), name
-    first, second = (
-        (tmp_path / folder / STATE).read_bytes() for folder in ("whole", "cut")
-    )
+    first, second = ((tmp_path / folder / STATE).read_bytes() for folder in ("whole", "cut"))
     assert first == second
 
 
@@ -76,7 +72,7 @@ def test_moments_come_back_in_the_layout_of_their_weights(tmp_path):
 
 def test_a_folder_that_holds_a_run_is_not_begun_anew(tmp_path):
     learn(build_model(tiny_card()), SCENES, quick(epochs=1), Place(tmp_path))
-    with pytest.raises(OutputError, match="holds a run already. Go on with --resume, or --over"):
+    with pytest.raises(OutputError, match=r"holds a run already\. Go on with --resume, or --over"):
         learn(build_model(tiny_card()), SCENES, quick(epochs=1), Place(tmp_path))
     before = (tmp_path / STATE).read_bytes()
     learn(build_model(tiny_card()), SCENES, quick(epochs=1, seed=3),
