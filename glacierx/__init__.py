@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     from glacierx.scene.sensors import SENSORS, Band, Sensor
     from glacierx.scene.terrain import Dem
     from glacierx.simulate.simulate import simulate
+    from glacierx.training.preset import Preset, load_preset
+    from glacierx.training.run import Place
+    from glacierx.training.train import train
 
 _HOMES = {
     "ARCHITECTURES": "networks",
@@ -98,8 +101,10 @@ _HOMES = {
     "OutputError": "errors",
     "Pair": "evaluate.pairs",
     "PixelMethod": "predict.classic",
+    "Place": "training.run",
     "PredictOptions": "options",
     "Prediction": "scene.prediction",
+    "Preset": "training.preset",
     "Raster": "scene.raster",
     "SENSORS": "scene.sensors",
     "Scene": "scene.scene",
@@ -107,9 +112,9 @@ _HOMES = {
     "Scores": "evaluate.scores",
     "Sensor": "scene.sensors",
     "SimulateOptions": "options",
+    "Slot": "predict.card",
     "SplitOptions": "options",
     "TrainOptions": "options",
-    "Slot": "predict.card",
     "add_attributes": "outlines.attributes",
     "build_model": "predict.modelfile",
     "compare": "evaluate.compare",
@@ -120,6 +125,7 @@ _HOMES = {
     "extract": "extract",
     "fit": "predict.fit",
     "load_model": "predict.model",
+    "load_preset": "training.preset",
     "open_prediction": "scene.prediction",
     "open_scene": "scene.scene",
     "predict": "predict.predict",
@@ -131,6 +137,7 @@ _HOMES = {
     "smooth_outlines": "outlines.smooth",
     "split_glaciers": "outlines.divides",
     "trace_outlines": "outlines.trace",
+    "train": "training.train",
     "write_outlines": "extract",
     "write_raster": "scene.geotiff",
 }
@@ -167,8 +174,10 @@ __all__ = [
     "OutputError",
     "Pair",
     "PixelMethod",
+    "Place",
     "PredictOptions",
     "Prediction",
+    "Preset",
     "Raster",
     "Scene",
     "SceneError",
@@ -188,6 +197,7 @@ __all__ = [
     "extract",
     "fit",
     "load_model",
+    "load_preset",
     "open_prediction",
     "open_scene",
     "predict",
@@ -199,6 +209,7 @@ __all__ = [
     "smooth_outlines",
     "split_glaciers",
     "trace_outlines",
+    "train",
     "write_outlines",
     "write_raster",
 ]

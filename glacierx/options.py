@@ -254,6 +254,13 @@ class TrainOptions(Options):
     )
     seed: int = option(0, "Number that all random choices follow from.", low=0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for low, high in (("share_low", "share_high"), ("scale_low", "scale_high")):
+            if getattr(self, low) > getattr(self, high):
+                flags = (f"--{name.replace('_', '-')}" for name in (low, high))
+                raise OptionError(f"{' is above '.join(flags)}. Give the smaller number first.")
+
 
 @dataclass(frozen=True)
 class SplitOptions(Options):

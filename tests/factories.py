@@ -8,10 +8,12 @@ from click.testing import CliRunner
 from rasterio.crs import CRS
 
 from glacierx.cli.main import group
+from glacierx.options import TrainOptions
 from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.predict.card import Card, Slot
 from glacierx.scene.grid import Grid
+from glacierx.training.samples import Sample
 
 ORIGIN = 600_000.0, 5_200_000.0
 
@@ -110,3 +112,23 @@ def tiny_card(**changes):
         "patch_px": 64,
     }
     return Card(**{**defaults, **changes})
+
+
+LOOKS = {"green": (0.8, 0.2), "nir": (0.7, 0.3), "swir1": (0.1, 0.5)}
+
+
+def disc_sample(seed=0, part="train", *, side=96, radius=30, roles=tuple(LOOKS), **changes):
+    """A labelled scene in memory: a disc of ice in its middle, and noise."""
+    random = np.random.default_rng(seed)
+    ice = disc((side, side), (side / 2, side / 2), radius)
+    values = np.stack([np.where(ice, *LOOKS[role]) for role in roles])
+    values = (values + random.normal(0, 0.05, values.shape)).astype(np.float16)
+    facts = {"name": f"made/{part}{seed}", "gsd_m": 10.0, "part": part, **changes}
+    return Sample(roles=roles, values=values, label=ice.astype(np.uint8), **facts)
+
+
+def quick(**changes):
+    """Options of a run that takes a second."""
+    defaults = {"patch_px": 32, "batch": 4, "epochs": 2, "epoch_patches": 16, "ema": 0.5,
+                "precision": "fp32", "scale_low": 0.8, "scale_high": 1.2}  # fmt: skip
+    return TrainOptions(**{**defaults, **changes})

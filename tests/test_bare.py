@@ -16,6 +16,8 @@ MODULES = (
     "glacierx.predict.tta",
     "glacierx.scene.sensors",
     "glacierx.scene.staging",
+    "glacierx.training.train",
+    "glacierx.training.__main__",
 )
 
 BLOCKED = """

@@ -15,6 +15,7 @@ LAYERS = (
     {"scene", "networks"},
     {"predict", "outlines"},
     {"evaluate", "simulate"},
+    {"training"},
     {"extract", "picture", "errormap", "record", "demo"},
     {"cli"},
     {"__main__"},
@@ -83,7 +84,13 @@ def test_no_import_goes_in_a_circle():
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_torch_keeps_to_its_province(module):
     uses_torch = any(name.split(".")[0] == "torch" for name in imports(module, own=False))
-    assert not uses_torch or room(module) in {"networks", "predict"}
+    assert not uses_torch or room(module) in {"networks", "predict", "training"}
+
+
+def test_training_knows_nothing_of_outlines_scores_and_made_scenes():
+    for module in (PACKAGE / "training").rglob("*.py"):
+        rooms = {name.split(".")[1] for name in imports(module) if "." in name}
+        assert rooms <= {"errors", "options", "scene", "networks", "predict", "training"}, module
 
 
 def test_networks_know_nothing_but_torch_and_errors():

@@ -34,11 +34,12 @@ def test_type_checkers_see_the_same_names():
 
 
 def test_a_function_stays_when_the_module_of_its_name_is_imported():
-    for module in ("extract", "predict.predict", "simulate.simulate"):
+    for module in ("extract", "predict.predict", "simulate.simulate", "training.train"):
         importlib.import_module(f"glacierx.{module}")
     assert inspect.isfunction(gx.extract)
     assert inspect.isfunction(gx.predict)
     assert inspect.isfunction(gx.simulate)
+    assert inspect.isfunction(gx.train)
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -59,7 +60,17 @@ def test_import_is_light():
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["extract"], ["divide"], ["evaluate"], ["compare"], ["fit"], ["models"], ["demo"]],
+    [
+        [],
+        ["extract"],
+        ["divide"],
+        ["evaluate"],
+        ["compare"],
+        ["fit"],
+        ["train"],
+        ["models"],
+        ["demo"],
+    ],
 )
 def test_help_imports_neither_torch_nor_rasterio_and_answers_at_once(arguments):
     code = (

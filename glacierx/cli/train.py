@@ -105,9 +105,12 @@ def command(
     card = replace(
         model.card, name=name or output.stem, licence=licence or model.card.licence, scores={}
     )
-    place = replace(place, folder=output.with_suffix(".training"), resume=resume)
+    place = replace(
+        place, folder=output.with_suffix(".training"), resume=resume, overwrite=overwrite
+    )
     trained = train(data, replace(model, card=card), options, split, place, progress=progress())
     save_network(trained, output, overwrite=overwrite, half=half)
     for group, scores in trained.card.scores.get("validation", {}).items():
-        say(f"{group}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+        known = {key: value for key, value in scores.items() if value is not None}
+        say(f"{group}: " + ", ".join(f"{key} {value:.3f}" for key, value in known.items()))
     click.echo(output)

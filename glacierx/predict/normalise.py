@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from glacierx.errors import ModelError
 
-KINDS = ("joint-minmax-patch", "percentile-scene", "fixed")
+JOINT = "joint-minmax-patch"
+KINDS = (JOINT, "percentile-scene", "fixed")
 LOWEST, HIGHEST = -0.5, 1.5
 
 

@@ -7,15 +7,24 @@ The flags are those of glacierx train that do not speak of scenes.
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from glacierx.errors import GlacierxError, OutputError
+import torch
+
+from glacierx.errors import INTERRUPTED, OUT_OF_MEMORY, GlacierxError, GlacierxWarning
 from glacierx.options import TrainOptions
 from glacierx.predict.device import choose_device
-from glacierx.predict.modelfile import build_model, load_network, save_network
+from glacierx.predict.modelfile import (
+    build_model,
+    check_model_path,
+    load_network,
+    save_network,
+)
+from glacierx.scene.staging import check_free
 from glacierx.training.preset import load_preset, presets
 from glacierx.training.run import Place
 from glacierx.training.train import estimate, open_data, train
@@ -25,17 +34,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return the exit code."""
     given = vars(_parser().parse_args(arguments))
     try:
-        _run(given)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", GlacierxWarning)
+            warnings.showwarning = _show_warning
+            _run(given)
     except GlacierxError as error:
-        sys.stderr.write(f"Error: {' '.join(str(error).split())}\n")
-        return error.exit_code
+        return _failed(str(error), error.exit_code)
+    except (MemoryError, torch.OutOfMemoryError):
+        return _failed(
+            "Memory ran out. Give a smaller --patch-px or --batch, or --device cpu.", OUT_OF_MEMORY
+        )
+    except KeyboardInterrupt:
+        return _failed("Interrupted. Go on with --resume.", INTERRUPTED)
     return 0
+
+
+def _failed(text: str, exit_code: int) -> int:
+    sys.stderr.write(f"Error: {' '.join(text.split())}\n")
+    return exit_code
+
+
+def _show_warning(message: Any, *args: Any, **kwargs: Any) -> None:
+    sys.stderr.write(f"Warning: {' '.join(str(message).split())}\n")
 
 
 def _run(given: dict[str, object]) -> None:
     data, output = Path(str(given["data"])), Path(str(given["output"]))
-    if output.exists() and not given["overwrite"]:
-        raise OutputError(f"{output} exists already. Use --overwrite to replace it.")
+    check_model_path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_free(output, overwrite=bool(given["overwrite"]))
     preset = load_preset(str(given["preset"]))
     names = {declared.name for declared in fields(TrainOptions)}
     options = preset.train_options(
@@ -46,10 +73,14 @@ def _run(given: dict[str, object]) -> None:
         if given["init"]
         else build_model(preset.card, options.seed)
     )
-    card = replace(model.card, name=str(given["name"] or output.stem), scores={})
+    licence = str(given["licence"] or model.card.licence)
+    card = replace(model.card, name=str(given["name"] or output.stem), licence=licence, scores={})
     model = replace(model, card=card)
     place = Place(
-        output.with_suffix(".training"), bool(given["resume"]), choose_device(str(given["device"]))
+        output.with_suffix(".training"),
+        bool(given["resume"]),
+        choose_device(str(given["device"])),
+        bool(given["overwrite"]),
     )
     if given["estimate"]:
         with open_data(data, card, options=options) as opened:
@@ -70,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("data", help="a sample file of glacierx train --export")
     parser.add_argument("-o", "--output", required=True)
     parser.add_argument("--preset", default="starter", choices=presets())
-    for name in ("init", "name"):
+    for name in ("init", "name", "licence"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--device", default="auto")
     for name in ("half", "estimate", "resume", "overwrite"):

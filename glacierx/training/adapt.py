@@ -29,7 +29,7 @@ from glacierx.training.samples import ICE, OTHER, Sample, Source, load_samples, 
 from glacierx.training.sources import FileSource
 from glacierx.training.split import split_blocks
 from glacierx.training.train import named
-from glacierx.training.validate import Validation, rounded, validate
+from glacierx.training.validate import Validation, rounded_scores, validate
 
 Progress = Callable[[int, int, str], None]
 EPOCH_PATCHES = 160
@@ -149,8 +149,8 @@ def adapt(  # noqa: PLR0913 - one keyword for each thing that can be given
         after = look(learnt.network, test)
     scores = {
         "held_out": {
-            "before": rounded(before.pooled().scores()),
-            "after": rounded(after.pooled().scores()),
+            "before": rounded_scores(before.pooled().scores()),
+            "after": rounded_scores(after.pooled().scores()),
             "data": "blocks of the adapted scenes that neither taught nor chose",
         }
     }  # fmt: skip

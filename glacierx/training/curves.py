@@ -25,7 +25,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         scores[f"IoU, {name}"] = [
             _number(row.get("validation", {}).get(name, {}).get("iou")) for row in rows
         ]
-    highest = max([value for value in losses["loss"] if value == value] or [1.0])
+    highest = max((value for value in losses["loss"] if value == value), default=0.0) or 1.0
     _panel(pen, MARGIN, half, steps, losses, highest)
     _panel(pen, MARGIN + half + GAP, half, steps, scores, 1.0)
     with staged(path, overwrite=True) as part:

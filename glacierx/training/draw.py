@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glacierx.errors import OutlineError
+from glacierx.errors import OptionError, OutlineError
 from glacierx.options import TrainOptions
 from glacierx.training.samples import ICE, IGNORED, Source
 
@@ -101,6 +101,7 @@ class Sampler:
 
     Raises:
         OutlineError: Nothing is known in any source, or there is no ice, or nothing else.
+        OptionError: No source has a weight.
     """
 
     def __init__(self, sources: Sequence[Source], options: TrainOptions) -> None:
@@ -118,6 +119,8 @@ class Sampler:
             [s.pixels[1] * source.weight for s, source in zip(self.surveys, sources, strict=True)],
             float,
         )
+        if not share.any():
+            raise OptionError("Every training scene has the weight 0. Give one of them more.")
         self._chance = share / share.sum()
         self.ice_share = ice / known
 

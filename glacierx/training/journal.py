@@ -29,9 +29,10 @@ class Journal:
         for line in (self._folder / LOG).read_text(encoding="utf-8").splitlines():
             try:
                 row = json.loads(line)
-            except ValueError:
+                known = row["step"] <= step
+            except (ValueError, KeyError, TypeError):
                 break
-            if row["step"] <= step:
+            if known:
                 self._rows.append(row)
 
     def add(self, row: Mapping[str, Any]) -> None:

@@ -10,20 +10,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from glacierx.errors import ModelError
+from glacierx.errors import ModelError, OptionError
 from glacierx.networks.layers import Inputs
 from glacierx.options import TrainOptions
 from glacierx.predict.card import Card
+from glacierx.predict.normalise import JOINT
 from glacierx.training.augment import Augmenter, Batch, resized
 from glacierx.training.draw import Sampler
 from glacierx.training.losses import loss_of
 from glacierx.training.precision import Precision
-from glacierx.training.samples import ICE, INVALID, Labels, Source, Values
+from glacierx.training.samples import ICE, Labels, Source, Values
 from glacierx.training.schedule import learning_rate
-from glacierx.training.validate import planes_of
+from glacierx.training.validate import joint_minmax, planes_of
 
 Window = tuple[Values, Labels, NDArray[np.float32]]
 Trust = Callable[[Batch, nn.Module, float], Tensor]
@@ -88,6 +90,7 @@ class Learner:
         precision: Precision,
         trust: Trust | None = None,
     ) -> None:
+        check_network(network, options)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stub lacks the format with a device
         self._card, self._options, self._steps = card, options, steps
         self._device, self._precision, self._trust = device, precision, trust
@@ -127,6 +130,11 @@ class Learner:
         Raises:
             ModelError: The loss is no number any more.
         """
+        # Whoever calls keeps their own random numbers.
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            return self._run(until)
+
+    def _run(self, until: int) -> Running:
         options, running = self._options, Running()
         began = time.monotonic()
         per_step = options.batch * options.accumulate
@@ -190,7 +198,7 @@ class Learner:
         x = torch.stack([values for values, _ in parts])
         label = torch.stack([label for _, label in parts])
         present = torch.from_numpy(np.stack([told for *_, told in windows])).to(self._device)
-        if self._card.normalisation.kind == "joint-minmax-patch":
+        if self._card.normalisation.kind == JOINT:
             x = joint_minmax(x, present, label)
         return Batch(x, present, label)
 
@@ -215,13 +223,25 @@ class Learner:
         return found
 
 
-def joint_minmax(x: Tensor, present: Tensor, label: Tensor) -> Tensor:
-    """Scale each patch to 0..1 by the least and greatest of all its planes together."""
-    there = present[..., None, None].bool() & (label != INVALID)[:, None]
-    low = torch.where(there, x, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
-    high = torch.where(there, x, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
-    scaled = (x - low) / (high - low).clamp_min(1e-12)
-    return torch.where(there, scaled, 0.0)
+def check_network(network: nn.Module, options: TrainOptions) -> None:
+    """Refuse patches and batches that a network cannot learn from.
+
+    Raises:
+        OptionError: Its stride does not divide the patch, or it needs more than one patch at once.
+    """
+    stride = int(getattr(network, "stride", 1))
+    if options.patch_px % stride:
+        padded = -(-options.patch_px // stride) * stride
+        raise OptionError(
+            f"--patch-px {options.patch_px} is not divisible by the network's stride of {stride}. "
+            f"Give {padded}."
+        )
+    norms = any(isinstance(part, _BatchNorm) for part in network.modules())
+    if options.batch == 1 and norms:
+        raise OptionError(
+            "--batch 1 gives batch normalisation nothing to compare. Give 2 or more, and a smaller "
+            "--patch-px if memory is short."
+        )
 
 
 def steps_of(options: TrainOptions) -> tuple[int, int]:

@@ -108,6 +108,10 @@ def read_manifest(path: str | Path) -> list[Row]:
 def _csv_lines(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         reader = csv.DictReader(text.splitlines(), strict=True)
+        names = [name.strip() for name in reader.fieldnames or ()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SceneError(f"{path.name}: the header names {', '.join(twice)} twice.")
         found = []
         for entry in reader:
             if None in entry:
@@ -128,7 +132,7 @@ def _json_lines(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SceneError(f"{path.name}, line {number} is not JSON: {error}.") from error
         if not isinstance(entry, dict):
             raise SceneError(f"{path.name}, line {number} is no JSON object.")
@@ -151,6 +155,9 @@ def _row(entry: Mapping[str, Any], where: str, folder: Path) -> Row:
     for name in PATHS:
         if name in typed:
             typed[name] = _beside(typed[name], folder)
+    if "invalid" in typed:
+        marks = (mark.strip() for mark in typed["invalid"].split(";"))
+        typed["invalid"] = ";".join(_beside(mark, folder) for mark in marks if mark)
     if typed.get("split", "train") not in PARTS:
         raise SceneError(
             f"{where}: split is {typed['split']!r}. It takes one of: {', '.join(PARTS)}."
@@ -171,6 +178,8 @@ def _cleaned(value: Any) -> Any:
 def _typed(value: Any, key: str, where: str) -> Any:
     if key in NUMBERS or key in WHOLE:
         return _number(value, key, where)
+    if isinstance(value, int | float) and not isinstance(value, bool) and key not in PATHS:
+        return f"{value:.15g}"
     if not isinstance(value, str):
         raise SceneError(f"{where}: {key} is {value!r}. It takes text.")
     return value

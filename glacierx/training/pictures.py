@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import expit
 
 from glacierx.scene.staging import staged
 from glacierx.training.samples import ICE, INVALID, OTHER, Source
@@ -24,7 +25,7 @@ def draw_validation(source: Source, logit: NDArray[np.float32], path: Path) -> N
     if len(planes) < 3:
         planes = planes[:1] * 3
     scene = (np.stack(planes, axis=-1).clip(0, 1) ** 0.7 * 255).astype(np.uint8)
-    probability = (255 / (1 + np.exp(-logit.astype(np.float64)))).astype(np.uint8)
+    probability = (255 * expit(logit)).astype(np.uint8)
     probability[label == INVALID] = 0
     errors = (scene // 2).astype(np.uint8)
     found = logit > 0

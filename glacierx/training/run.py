@@ -3,8 +3,10 @@
 import copy
 import hashlib
 import json
+import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -15,9 +17,11 @@ import torch
 from torch import nn
 
 from glacierx import __version__
-from glacierx.errors import ModelError, OutputError
+from glacierx.errors import GlacierxWarning, ModelError, OutputError
 from glacierx.options import TrainOptions
 from glacierx.predict.modelfile import Model
+from glacierx.predict.normalise import JOINT
+from glacierx.training.draw import survey
 from glacierx.training.journal import Journal
 from glacierx.training.loop import Learner, Trust, describe, steps_of
 from glacierx.training.pictures import draw_validation
@@ -47,11 +51,13 @@ class Place:
         folder: For the state, the log, curves and pictures; None keeps nothing.
         resume: Go on from the state that the folder holds.
         device: Where the network learns.
+        overwrite: Begin anew where the folder holds a run that is not to be gone on with.
     """
 
     folder: Path | None = None
     resume: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    overwrite: bool = False
 
 
 def learn(  # noqa: PLR0913 - what a run is made of
@@ -81,6 +87,7 @@ def learn(  # noqa: PLR0913 - what a run is made of
         The model with the best weights, its temperature and its record in the card.
 
     Raises:
+        OptionError: The network cannot learn from such patches or batches.
         OutlineError: The labels show no ice, or nothing else.
         ModelError: The loss is no number any more, or a state is of another run.
     """
@@ -125,6 +132,7 @@ class _Run:
         self._identity = identity
         self._journal = Journal(place.folder)
         self._best: dict[str, Any] | None = None
+        self._judges = _can_judge(held)
         self._best_network: nn.Module = copy.deepcopy(learner.average)
 
     def begin(self, start: Validation | None) -> None:
@@ -136,10 +144,15 @@ class _Run:
             return
         state = folder / STATE
         if state.exists() and not self._place.resume:
-            raise OutputError(
-                f"{folder} holds a run already. Go on with --resume, or delete the folder."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
+            if not self._place.overwrite:
+                raise OutputError(
+                    f"{folder} holds a run already. Go on with --resume, or --overwrite it."
+                )
+            state.unlink()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
         if state.exists():
             found = read_about(state)["about"]
             if found["identity"] != self._identity:
@@ -173,15 +186,12 @@ class _Run:
         if self._held:
             found = self.look(learner.average)
             value = found.value(options.metric)
-            row["validation"] = {name: rounded(scores) for name, scores in found.scores().items()}
-            row["value"] = round(value, 6)
+            row["validation"] = found.rounded()
+            row["value"] = rounded(value, 6)
             line += f", validation {options.metric} {value:.3f}"
-            if self._best is None or not value <= self._best["value"]:
-                self._best = {"step": learner.step, "value": value}
-                self._keep()
+            self._choose(value if self._judges else None)
         else:
-            self._best = {"step": learner.step, "value": None}
-            self._keep()
+            self._choose(None)
         row["seconds"] = round(time.monotonic() - began, 2)
         self._journal.add(row)
         if self._place.folder is not None:
@@ -198,6 +208,15 @@ class _Run:
             )
         return f"{line}, {row['patches_per_s']:.1f} patches/s"
 
+    def _choose(self, value: float | None) -> None:
+        """Keep these weights if they are the best; where nothing can tell, the last ones."""
+        if value is not None and value != value:
+            value = None
+        best = None if self._best is None else self._best["value"]
+        if value is None or best is None or value > best:
+            self._best = {"step": self._learner.step, "value": value}
+            self._keep()
+
     def _keep(self) -> None:
         self._best_network.load_state_dict(self._learner.average.state_dict())
 
@@ -210,6 +229,7 @@ class _Run:
             side=tile_px(self._options, network),
             device=self._place.device,
             precision=self._precision,
+            jointly=self._model.card.normalisation.kind == JOINT,
         )
 
     def finish(self, about: Mapping[str, Any]) -> Model:
@@ -229,9 +249,7 @@ class _Run:
             found = self.look(network)
             pooled = found.pooled()
             temperature = best_temperature(pooled)
-            scores["validation"] = {
-                name: rounded(values) for name, values in found.scores().items()
-            }
+            scores["validation"] = found.rounded()
             scores["reliability"] = {
                 "before": reliability(pooled),
                 "after": reliability(pooled, temperature),
@@ -248,7 +266,7 @@ class _Run:
         pictures = folder / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir()
-        for source in self._held[:: max(1, len(self._held) // PICTURES)]:
+        for number, source in enumerate(self._held[:: max(1, len(self._held) // PICTURES)]):
             logit = predict_source(
                 network,
                 source,
@@ -256,8 +274,25 @@ class _Run:
                 side=tile_px(self._options, network),
                 device=self._place.device,
                 precision=self._precision,
+                jointly=self._model.card.normalisation.kind == JOINT,
             )
-            draw_validation(source, logit, pictures / f"{Path(source.name).stem}.png")
+            # Scenes of several folders can have one name, and a name can hold anything.
+            name = re.sub(r"[^\w-]+", "_", str(Path(source.name).with_suffix("")))
+            draw_validation(source, logit, pictures / f"{number}_{name}.png")
+
+
+def _can_judge(held: Sequence[Source]) -> bool:
+    """Tell whether held-out scenes can choose weights; warn where they cannot."""
+    ice = sum(survey(source).pixels[0] for source in held)
+    if not ice:
+        found = "The scenes kept for validation show no ice" if held else "No scene is kept back"
+        warnings.warn(
+            f"{found}: the weights of the last step are taken, whatever they are worth. Keep "
+            "scenes with ice for validation.",
+            GlacierxWarning,
+            stacklevel=4,
+        )
+    return bool(ice)
 
 
 def tile_px(options: TrainOptions, network: nn.Module) -> int:

@@ -198,6 +198,8 @@ def _sample(entry: Mapping[str, Any], values: NDArray[Any], label: NDArray[Any])
     roles = tuple(str(role) for role in entry["roles"])
     if values.shape != (len(roles), *label.shape) or values.dtype != np.float16:
         raise ValueError(f"the planes of {entry['name']} do not fit its labels")
+    if entry["part"] not in PARTS:
+        raise ValueError(f"{entry['name']} belongs to {entry['part']!r}, which is no part")
     return Sample(
         str(entry["name"]),
         roles,

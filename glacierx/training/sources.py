@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from glacierx.errors import OptionError
 from glacierx.predict.card import Card
-from glacierx.predict.normalise import Normaliser
+from glacierx.predict.normalise import JOINT, Normaliser
 from glacierx.predict.sample import fit_normaliser, sample_scene
 from glacierx.scene.handle import Handle
 from glacierx.scene.icemask import OutlineMask, check_effect, open_ice_mask
@@ -88,7 +88,7 @@ class FileSource(Handle):
         choice = MaskChoice(layer=row.layer, positive=row.positive, is_truth=True)
         mask = open_ice_mask(row.labels, choice)
         check_effect(choice, mask, prefix="")
-        mask.place(self.scene.grid)
+        mask.place(self.scene.grid, align=True)
         return mask
 
     def _open_ignored(self, row: Row) -> QualityMask | None:
@@ -104,7 +104,7 @@ class FileSource(Handle):
         return QualityMask(f"{row.labels}={row.ignore}", self.scene.grid)
 
     def _fit(self, card: Card) -> Normaliser:
-        if card.normalisation.kind != "joint-minmax-patch":
+        if card.normalisation.kind != JOINT:
             return fit_normaliser(card.normalisation, self.scene, card.roles)
         # One scale for all bands leaves what is scaled by patch later as it is.
         sample = sample_scene(self.scene, self.roles)
@@ -156,10 +156,11 @@ class FileSource(Handle):
         there = self._mask.read(Window.from_slices(*wide))
         label = np.where(there.ice, np.uint8(ICE), np.uint8(OTHER))
         label[~there.valid] = IGNORED
-        if self._belt_m:
-            label[belt(label, self._belt_m, pixel_m)] = IGNORED
         if self._ignored is not None:
             label[self._ignored.invalid(Window.from_slices(*wide))] = IGNORED
+        # Last, because no belt lies where ice meets what is not known.
+        if self._belt_m:
+            label[belt(label, self._belt_m, pixel_m)] = IGNORED
         return label[core[0], core[1]]
 
     def check(self) -> None:

@@ -12,6 +12,10 @@ from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.options import SplitOptions
 from glacierx.training.samples import ICE, IGNORED, Labels, Source, Values
 
+LEAST_PX = 16
+# Scenes that overlap by less than this share of the smaller one are neighbours.
+SEAM = 0.1
+
 
 @dataclass(frozen=True)
 class Share:
@@ -100,6 +104,9 @@ def split_sources(
         regions: The region of each scene, where the manifest says one.
         patch_px: Side of a patch, for the split by patches.
 
+    Returns:
+        Scenes and parts of scenes. Those that the manifest keeps for a test stay there.
+
     Raises:
         OptionError: There is too little to split in the way that is asked.
     """
@@ -114,9 +121,11 @@ def split_sources(
                 "--split manifest needs the column split, which no line of the manifest fills."
             )
         return list(sources)
+    tests = [source for source in sources if source.part == "test"]
+    pairs = [pair for pair in zip(sources, regions, strict=True) if pair[0].part != "test"]
     random = np.random.default_rng((seed, 7))
     if how in ("scene", "region"):
-        return _by_name(sources, how, options, random, regions)
+        return tests + _by_name(pairs, how, options, random)
     if how == "random-patches":
         warnings.warn(
             "Patches split at random lie beside each other: scores of such a validation are too "
@@ -125,12 +134,16 @@ def split_sources(
             stacklevel=2,
         )
     found: list[Source] = []
-    for source in sources:
+    shares = {"validation": options.validation_share}
+    for source, _ in pairs:
         side = patch_px if how == "random-patches" else round(options.block_m / source.gsd_m)
-        found += split_blocks(
-            source, max(16, side), {"validation": options.validation_share}, random
+        found += split_blocks(source, max(LEAST_PX, side), shares, random)
+    if not any(source.part == "validation" for source in found):
+        raise OptionError(
+            f"{', '.join(source.name for source, _ in pairs)}: too little ice to keep a part of it "
+            "back. Give more outlines, or a manifest with a validation scene."
         )
-    return found
+    return tests + found
 
 
 def split_blocks(
@@ -138,35 +151,30 @@ def split_blocks(
 ) -> list[Source]:
     """Share out the square blocks of a scene; what is left is for training.
 
-    Every part gets at least one block that holds ice where there are enough of them.
+    Every part gets at least one block that holds ice; a scene that has not enough of them stays
+    whole, for training.
 
     Args:
         source: The scene.
         block_px: Side of a block, made smaller until the scene has a block for each part.
         shares: Share of the blocks of each part beside ``train``.
         random: Source of randomness.
-
-    Raises:
-        OptionError: The scene has too few blocks with ice.
     """
-    ice = np.zeros((0, 0), np.int64)
-    while block_px >= 16:
-        ice = _ice_of(source, block_px)
-        if np.count_nonzero(ice) > 2 * len(shares):
-            break
+    ice = _ice_of(source, block_px)
+    while np.count_nonzero(ice) <= 2 * len(shares) and block_px // 2 >= LEAST_PX:
         block_px //= 2
+        ice = _ice_of(source, block_px)
     filled = np.argwhere(ice > 0)
     if len(filled) <= len(shares):
-        raise OptionError(
-            f"{source.name} has too little ice to keep a part of it back. Give more outlines, or a "
-            "manifest with a validation scene."
-        )
+        return [_Moved(source, "train")]
     bare = np.argwhere(ice == 0)
     parts = {name: np.zeros(ice.shape, bool) for name in ("train", *shares)}
     for cells in (random.permutation(filled), random.permutation(bare)):
         first = 0
-        for name, share in shares.items():
-            count = max(1 if cells is not None and len(cells) else 0, round(share * len(cells)))
+        for number, (name, share) in enumerate(shares.items()):
+            # One block at least is left for each part that comes after, and for training.
+            left = len(cells) - first - (len(shares) - number)
+            count = min(max(1, round(share * len(cells))), max(left, 0))
             for row, column in cells[first : first + count]:
                 parts[name][row, column] = True
             first += count
@@ -189,19 +197,15 @@ def _ice_of(source: Source, block_px: int) -> NDArray[np.int64]:
 
 
 def _by_name(
-    sources: Sequence[Source],
+    pairs: Sequence[tuple[Source, str | None]],
     how: str,
     options: SplitOptions,
     random: np.random.Generator,
-    regions: Sequence[str | None],
 ) -> list[Source]:
-    if how == "region" and None in regions:
+    if how == "region" and any(region is None for _, region in pairs):
         raise OptionError("--split region needs the column region filled in every line.")
-    # Scenes that show one place are one: their files differ, their footprint does not.
-    names = [
-        str(region) if how == "region" else str(source.about.get("footprint", source.name))
-        for source, region in zip(sources, regions, strict=True)
-    ]
+    sources = [source for source, _ in pairs]
+    names = [str(region) for _, region in pairs] if how == "region" else _places(sources)
     order = random.permutation(sorted(set(names))).tolist()
     if len(order) < 2:
         raise OptionError(
@@ -216,6 +220,27 @@ def _by_name(
     ]
 
 
+def _places(sources: Sequence[Source]) -> list[str]:
+    """Name the place that each scene shows: one name for scenes that show the same ground."""
+    boxes = [tuple(source.about.get("footprint", ())) for source in sources]
+    names = [str(list(box)) if box else s.name for box, s in zip(boxes, sources, strict=True)]
+    for first, box in enumerate(boxes):
+        for second, other in enumerate(boxes[:first]):
+            if names[first] != names[second] and _share_ground(box, other):
+                joined = {names[first], names[second]}
+                names = [min(joined) if name in joined else name for name in names]
+    return names
+
+
+def _share_ground(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Tell whether two boxes of west, south, east, north share more than a seam."""
+    if not box or not other:
+        return False
+    wide, high = (max(0.0, min(box[i + 2], other[i + 2]) - max(box[i], other[i])) for i in (0, 1))
+    smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (box, other))
+    return wide * high > SEAM * smaller
+
+
 def _many(regions: Sequence[str | None]) -> bool:
     return None not in regions and len(set(regions)) > 1
 
@@ -226,3 +251,8 @@ class _Moved(Share):
     def __init__(self, source: Source, part: str) -> None:
         rows, columns = source.shape
         super().__init__(source, part, np.ones((1, 1), bool), max(rows, columns))
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What a record says of it."""
+        return self.whole.about

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -62,19 +63,28 @@ def load_state(path: Path, networks: dict[str, nn.Module], optimizer: Optimizer)
         state: dict[int, dict[str, Any]] = {
             int(number): dict(entry) for number, entry in about["optimizer"].items()
         }
+        groups = optimizer.state_dict()["param_groups"]
+        # Numbered over all groups, in their order, as the optimiser numbers its state.
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
                 _, number, key = name.split("/", 2)
-                state.setdefault(int(number), {})[key] = value
-        groups = optimizer.state_dict()["param_groups"]
+                state.setdefault(int(number), {})[key] = _laid_out(value, weights[int(number)])
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, IndexError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{path} cannot be gone on from: {str(error).splitlines()[0]}. Delete the folder "
             f"{path.parent.name} and start anew."
         ) from error
     found: dict[str, Any] = about["about"]
     return found
+
+
+def _laid_out(value: Tensor, weight: Tensor) -> Tensor:
+    """Lay a moment out in memory as its weight is; the fused optimiser pairs them by address."""
+    if value.shape != weight.shape:
+        return value
+    return torch.empty_like(weight, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -87,8 +97,10 @@ def read_about(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {})[KEY]
         about: dict[str, Any] = json.loads(text)
+        if {"about", "optimizer"} - set(about):
+            raise KeyError("about")
         return about
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} is no state of a training run, or is damaged. Delete the folder "
             f"{path.parent.name} and start anew."

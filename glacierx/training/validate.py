@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from torch import nn
+from scipy.special import expit
+from torch import Tensor, nn
 
+from glacierx.errors import ModelError
 from glacierx.networks.layers import Inputs
 from glacierx.predict.tiling import cut
 from glacierx.training.precision import Precision
-from glacierx.training.samples import ICE, OTHER, Source
+from glacierx.training.samples import ICE, INVALID, OTHER, Source
 
 LOGITS = np.linspace(-15.0, 15.0, 1501)
 KEEP = 0.7
@@ -62,18 +64,14 @@ class Counts:
         }
 
 
-def rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """Return scores as a card and a log hold them: four digits, None where undefined."""
-    return {key: round(value, 4) if value == value else None for key, value in scores.items()}
-
-
 @dataclass(frozen=True)
 class Validation:
     """What was found on held-out scenes.
 
     Attributes:
         groups: Counts by group.
-        dice: Mean soft Dice of the tiles, what Chu et al. choose their weights by.
+        dice: Mean soft Dice of the scenes of which anything is known. Chu et al. choose their
+            weights by that of their tiles.
     """
 
     groups: Mapping[str, Counts]
@@ -82,6 +80,10 @@ class Validation:
     def scores(self) -> dict[str, dict[str, float]]:
         """Return the scores of each group."""
         return {name: counts.scores() for name, counts in self.groups.items()}
+
+    def rounded(self) -> dict[str, dict[str, float | None]]:
+        """Return the scores of each group to four digits; None where they are undefined."""
+        return {name: rounded_scores(scores) for name, scores in self.scores().items()}
 
     def value(self, metric: str) -> float:
         """Return what a choice is made by: the mean over groups where it is defined."""
@@ -117,7 +119,16 @@ def planes_of(
     return planes, present
 
 
-def predict_source(
+def joint_minmax(x: Tensor, present: Tensor, label: Tensor) -> Tensor:
+    """Scale each patch to 0..1 by the least and greatest of all its planes together."""
+    there = present[..., None, None].bool() & (label != INVALID)[:, None]
+    low = torch.where(there, x, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
+    high = torch.where(there, x, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
+    scaled = (x - low) / (high - low).clamp_min(1e-12)
+    return torch.where(there, scaled, 0.0)
+
+
+def predict_source(  # noqa: PLR0913 - what a run is made of
     network: nn.Module,
     source: Source,
     roles: Sequence[str],
@@ -125,17 +136,33 @@ def predict_source(
     side: int,
     device: torch.device,
     precision: Precision,
+    jointly: bool = False,
 ) -> NDArray[np.float32]:
-    """Return a network's logits of ice for a whole scene (rows, columns)."""
+    """Return a network's logits of ice for a whole scene (rows, columns).
+
+    Args:
+        network: The network, in evaluation mode.
+        source: The scene.
+        roles: What the network's planes measure.
+        side: Side of the tiles that it is looked at by.
+        device: Where the network is.
+        precision: Numbers that it computes in.
+        jointly: Scale each tile by the least and greatest of all its planes together.
+
+    Raises:
+        ModelError: A logit is no number.
+    """
     rows, columns = source.shape
     logits = np.zeros((rows, columns), np.float32)
     with torch.inference_mode():
         for down in cut(rows, side, KEEP):
             for across in cut(columns, side, KEEP):
-                values, _ = source.read(down.start, across.start, side, side)
+                values, label = source.read(down.start, across.start, side, side)
                 planes, present = planes_of(values, source.roles, roles)
                 x = torch.from_numpy(planes)[None].to(device)
                 told = torch.from_numpy(present)[None].to(device)
+                if jointly:
+                    x = joint_minmax(x, told, torch.from_numpy(label)[None].to(device))
                 with precision.autocast():
                     out = network(
                         Inputs(x.contiguous(memory_format=torch.channels_last), present=told)
@@ -147,10 +174,15 @@ def predict_source(
                 logits[down.first : down.last, across.first : across.last] = (
                     out.float().cpu().numpy()[kept]
                 )
+    if not np.isfinite(logits).all():
+        raise ModelError(
+            "The network's answers are no numbers any more. Give a smaller --lr, or "
+            "--precision fp32."
+        )
     return logits
 
 
-def validate(
+def validate(  # noqa: PLR0913 - what a run is made of
     network: nn.Module,
     sources: Sequence[Source],
     roles: Sequence[str],
@@ -158,6 +190,7 @@ def validate(
     side: int,
     device: torch.device,
     precision: Precision,
+    jointly: bool = False,
 ) -> Validation:
     """Run a network in evaluation mode over every pixel of some scenes, one at a time."""
     network.eval()
@@ -165,15 +198,26 @@ def validate(
     dices = []
     for source in sources:
         logit = predict_source(
-            network, source, roles, side=side, device=device, precision=precision
+            network, source, roles, side=side, device=device, precision=precision, jointly=jointly
         )
         _, label = source.read(0, 0, *source.shape)
         groups.setdefault(source.group, Counts()).add(logit, label)
         known = label <= ICE
-        p = 1 / (1 + np.exp(-logit[known].astype(np.float64)))
-        truth = label[known] == ICE
-        dices.append((2 * p[truth].sum() + 1) / (p.sum() + truth.sum() + 1))
+        if known.any():
+            p = expit(logit[known].astype(np.float64))
+            truth = label[known] == ICE
+            dices.append((2 * p[truth].sum() + 1) / (p.sum() + truth.sum() + 1))
     return Validation(groups, float(np.mean(dices)) if dices else float("nan"))
+
+
+def rounded_scores(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Return scores to four digits; None where they are undefined."""
+    return {key: rounded(value, 4) for key, value in scores.items()}
+
+
+def rounded(value: float, digits: int) -> float | None:
+    """Return a score as JSON can hold it: None for one that is undefined."""
+    return round(value, digits) if value == value else None
 
 
 def best_temperature(counts: Counts) -> float:
@@ -197,7 +241,7 @@ def reliability(counts: Counts, temperature: float = 1.0) -> dict[str, Any]:
         ``ece``, the mean distance of the two over ten equal bins weighted by their pixels, and
         ``bins``: probability, share of ice and pixels of each that holds any.
     """
-    p = 1 / (1 + np.exp(-LOGITS / temperature))
+    p = expit(LOGITS / temperature)
     total = counts.ice + counts.other
     which = np.minimum((p * BINS).astype(int), BINS - 1)
     pixels = np.bincount(which, total, BINS)
