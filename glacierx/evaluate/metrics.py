@@ -12,7 +12,8 @@ Floats = NDArray[np.float64]
 CHUNK_PX = 1 << 18
 
 PIXEL_SCORES = (
-    "overall_accuracy", "error", "kappa", "miou", "iou", "precision", "recall", "f1",
+    "overall_accuracy", "error", "balanced_accuracy", "kappa", "miou", "iou", "precision",
+    "recall", "f1",
 )  # fmt: skip
 
 
@@ -55,17 +56,26 @@ class Confusion:
         if not found and not true:
             why = "no ice in either"
             return {
-                **dict.fromkeys(("kappa", "iou", "precision", "recall", "f1"), why),
+                **dict.fromkeys(
+                    ("balanced_accuracy", "kappa", "iou", "precision", "recall", "f1"), why
+                ),
                 "miou": f"{why}: the IoU of the ground alone",
             }
         if found == true == self.pixels:
             why = "ice everywhere in both"
-            return {"kappa": why, "miou": f"{why}: the IoU of the ice alone"}
+            return {
+                **dict.fromkeys(("balanced_accuracy", "kappa"), why),
+                "miou": f"{why}: the IoU of the ice alone",
+            }
         if not found:
-            return {"precision": "no ice in the prediction", "iou": "no ice in the prediction"}
-        if not true:
-            return {"recall": "no ice in the truth", "iou": "no ice in the truth"}
-        return {}
+            reasons = dict.fromkeys(("precision", "iou"), "no ice in the prediction")
+        elif not true:
+            reasons = dict.fromkeys(("recall", "iou", "balanced_accuracy"), "no ice in the truth")
+        else:
+            reasons = {}
+        if true == self.pixels:
+            reasons["balanced_accuracy"] = "nothing but ice in the truth"
+        return reasons
 
 
 def pixel_scores(tp: Any, fp: Any, fn: Any, tn: Any) -> dict[str, Floats]:
@@ -78,8 +88,10 @@ def pixel_scores(tp: Any, fp: Any, fn: Any, tn: Any) -> dict[str, Floats]:
         tn: Glacier in neither.
 
     Returns:
-        overall_accuracy; error, the share of wrong pixels; kappa (Cohen 1960); miou, the mean IoU
-        of glacier and ground, of those that there are; iou, precision, recall and f1 of glacier.
+        overall_accuracy; error, the share of wrong pixels; balanced_accuracy, the mean of the
+        shares of glacier and of ground that are right (Brodersen et al. 2010,
+        doi:10.1109/ICPR.2010.764); kappa (Cohen 1960); miou, the mean IoU of glacier and ground,
+        of those that there are; iou, precision, recall and f1 of glacier.
         NaN where a score is a quotient of nothing; where only one map has ice iou, f1 and kappa
         are 0.
     """
@@ -91,6 +103,7 @@ def pixel_scores(tp: Any, fp: Any, fn: Any, tn: Any) -> dict[str, Floats]:
     return {
         "overall_accuracy": _over(tp + tn, total),
         "error": _over(fp + fn, total),
+        "balanced_accuracy": balanced_accuracy(tp, fp, fn, tn),
         "kappa": _over(2 * (tp * tn - fp * fn), chance),
         "miou": np.where(
             np.isnan(iou), ground, np.where(np.isnan(ground), iou, (iou + ground) / 2)
@@ -100,6 +113,17 @@ def pixel_scores(tp: Any, fp: Any, fn: Any, tn: Any) -> dict[str, Floats]:
         "recall": _over(tp, tp + fn),
         "f1": _over(2 * tp, 2 * tp + fp + fn),
     }
+
+
+def balanced_accuracy(tp: Any, fp: Any, fn: Any, tn: Any) -> Floats:
+    """Average the share of glacier and the share of ground that are right, see `pixel_scores`.
+
+    Returns:
+        0.5 for a map of glacier alone or of ground alone, whatever the truth holds of either; NaN
+        where the truth holds one of them only.
+    """
+    tp, fp, fn, tn = (np.asarray(count, np.float64) for count in (tp, fp, fn, tn))
+    return (_over(tp, tp + fn) + _over(tn, tn + fp)) / 2
 
 
 def average_distance(

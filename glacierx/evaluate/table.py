@@ -12,6 +12,7 @@ from glacierx.evaluate.scores import Scores, plain
 TITLES = {
     "overall_accuracy": "overall accuracy",
     "error": "error share",
+    "balanced_accuracy": "balanced accuracy",
     "kappa": "kappa",
     "miou": "MIoU",
     "iou": "IoU",

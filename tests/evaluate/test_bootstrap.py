@@ -18,6 +18,7 @@ def units(tp, fp, fn, tn, kind="blocks"):
 def test_units_that_are_alike_leave_no_doubt():
     ends = intervals(units([60] * 20, [10] * 20, [30] * 20, [100] * 20))
     assert ends["iou"] == pytest.approx((0.6, 0.6))
+    assert ends["balanced_accuracy"] == pytest.approx(((60 / 90 + 100 / 110) / 2,) * 2)
     assert ends["area_bias_percent"] == pytest.approx((-100 * 20 / 90,) * 2)
 
 
@@ -58,7 +59,8 @@ def test_scores_of_sums_are_those_of_the_formulas():
     assert scores["area_50"] == pytest.approx(0.5)
     assert scores["area_75"] == pytest.approx(0.2)
     # Ground without ice belongs to no glacier, so what counts it has no interval there.
-    assert not {"kappa", "overall_accuracy", "miou", "error"} & set(scores)
+    lacking = {"kappa", "overall_accuracy", "balanced_accuracy", "miou", "error"}
+    assert not lacking & set(scores)
     assert scores_of_sums(sums, mean_of_means=True)["asd_px"] == pytest.approx((1.5 + 0.5) / 2)
 
 

@@ -6,6 +6,7 @@ import pytest
 from glacierx.evaluate.metrics import (
     CHUNK_PX,
     Confusion,
+    balanced_accuracy,
     confusion,
     intersection_over_union,
     pixel_scores,
@@ -35,11 +36,38 @@ def test_scores_worked_out_by_hand():
     assert scores["kappa"] == pytest.approx(0.4)
     assert scores["overall_accuracy"] == pytest.approx(0.7)
     assert scores["error"] == pytest.approx(0.3)
+    # 20 of 30 of ice and 15 of 20 of ground.
+    assert scores["balanced_accuracy"] == pytest.approx((2 / 3 + 3 / 4) / 2)
     assert scores["precision"] == pytest.approx(0.8)
     assert scores["recall"] == pytest.approx(2 / 3)
     assert scores["f1"] == pytest.approx(2 * 0.8 * (2 / 3) / (0.8 + 2 / 3))
     assert scores["iou"] == pytest.approx(20 / 35)
     assert scores["miou"] == pytest.approx((20 / 35 + 15 / 30) / 2)
+
+
+def test_balanced_accuracy_worked_out_by_hand():
+    # 9 of 10 of ice, 30 of 90 of ground; nothing but ice called: all of the one, none of the other.
+    assert balanced_accuracy(9, 60, 1, 30) == pytest.approx((0.9 + 1 / 3) / 2)
+    assert balanced_accuracy(10, 90, 0, 0) == balanced_accuracy(0, 0, 10, 90) == 0.5
+    # A truth of one kind only says nothing of the other.
+    assert np.isnan(balanced_accuracy([0, 5], [3, 0], [0, 5], [6, 0])).all()
+
+
+def test_why_there_is_no_balanced_accuracy():
+    expected = {
+        Confusion(0, 0, 0, 9): "no ice in either",
+        Confusion(0, 4, 0, 5): "no ice in the truth",
+        Confusion(9, 0, 0, 0): "ice everywhere in both",
+        Confusion(4, 0, 5, 0): "nothing but ice in the truth",
+        Confusion(0, 0, 5, 0): "nothing but ice in the truth",
+        Confusion(): "no valid pixel",
+    }
+    for counts, reason in expected.items():
+        assert math.isnan(counts.scores()["balanced_accuracy"]), counts
+        assert counts.reasons()["balanced_accuracy"] == reason
+    for counts in (Confusion(0, 0, 4, 5), Confusion(4, 5, 0, 0)):
+        assert counts.scores()["balanced_accuracy"] == 0.5
+        assert "balanced_accuracy" not in counts.reasons()
 
 
 @pytest.mark.parametrize(
@@ -117,6 +145,9 @@ def test_scores_are_those_of_scikit_learn_and_simpleitk():
         scores = confusion(found, true).scores()
         flat = true.ravel(), found.ravel()
         assert scores["kappa"] == pytest.approx(sklearn.cohen_kappa_score(*flat), abs=1e-9)
+        assert scores["balanced_accuracy"] == pytest.approx(
+            sklearn.balanced_accuracy_score(*flat), abs=1e-9
+        )
         assert scores["iou"] == pytest.approx(sklearn.jaccard_score(*flat), abs=1e-9)
         assert scores["miou"] == pytest.approx(
             sklearn.jaccard_score(*flat, average="macro"), abs=1e-9

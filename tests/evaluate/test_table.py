@@ -34,6 +34,7 @@ def test_cells_are_padded_to_columns():
 def test_a_tolerance_has_a_title_of_its_own():
     assert title("boundary_f1_30m") == "boundary F1, 30 m"
     assert title("boundary_f1_1px") == "boundary F1, 1 pixel"
+    assert title("balanced_accuracy") == "balanced accuracy"
 
 
 def test_csv_quotes_what_needs_it_and_leaves_empty_what_is_none():
