@@ -18,6 +18,7 @@ from glacierx.networks.layers import Inputs
 from glacierx.options import AdaptOptions, SimulateOptions, TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model
+from glacierx.predict.normalise import JOINT
 from glacierx.simulate.simulate import simulate
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
@@ -26,9 +27,9 @@ from glacierx.training.manifest import Row
 from glacierx.training.precision import choose_precision
 from glacierx.training.run import Place, learn, tile_px
 from glacierx.training.samples import ICE, OTHER, Sample, Source, load_samples, load_source
-from glacierx.training.sources import FileSource
-from glacierx.training.split import split_blocks
-from glacierx.training.train import named
+from glacierx.training.sources import FileSource, open_sources
+from glacierx.training.split import LEAST_PX, split_blocks
+from glacierx.training.train import check_scaling
 from glacierx.training.validate import Validation, rounded_scores, validate
 
 Progress = Callable[[int, int, str], None]
@@ -100,63 +101,85 @@ def adapt(  # noqa: PLR0913 - one keyword for each thing that can be given
         OptionError: There is too little ice to keep a part of it back.
     """
     began = time.monotonic()
-    tell = progress or (lambda done, total, what: None)
-    card = replace(model.card, name=name or f"{model.card.name}-adapted")
+    given = model
+    model = replace(model, card=replace(model.card, name=name or f"{model.card.name}-adapted"))
     with ExitStack() as closing:
-        whole = [_open(row, card, options, closing) for row in scenes]
-        random = np.random.default_rng((options.seed, 11))
-        parts: list[Source] = []
-        for source in whole:
-            side = max(16, round(options.block_m / source.gsd_m))
-            shares = {"validation": options.held, "test": options.held}
-            parts += split_blocks(source, side, shares, random)
-        tell(0, 1, "made scenes")
-        parts += _against_forgetting(parts, card, options, replay)
-        train, test = (
-            [part for part in parts if part.part == which] for which in ("train", "test")
+        whole = open_sources(
+            scenes,
+            model.card,
+            closing,
+            ignore_border_px=options.ignore_border_px,
+            progress=progress,
         )
-        choosing = [part for part in parts if part.part == "validation"]
-        how = _train_options(model, train, options, place, began)
+        parts = _keep_back(whole, options)
+        taught = [
+            *parts["train"],
+            *_against_forgetting(parts["train"], model.card, options, replay),
+        ]
+        how = _train_options(model, taught, options, place, began)
 
         def look(network: nn.Module, held: Sequence[Source]) -> Validation:
             return validate(
                 network.to(place.device),
                 held,
-                card.roles,
+                model.card.roles,
                 side=tile_px(how, network),
                 device=place.device,
                 precision=choose_precision(how.precision, place.device),
+                jointly=model.card.normalisation.kind == JOINT,
             )
 
-        before, start = look(model.network, test), look(model.network, choosing)
-        about = {
-            "adapted_from": {"name": model.card.name, "sha256": model.sha256 or None},
-            "base": dict(model.card.training),
-            "adapt": options.as_record(),
-            "scenes": [{"name": source.name, **dict(source.about)} for source in whole],
-            "footprints": [source.about["footprint"] for source in whole],
-        }
+        before = look(model.network, parts["test"]).pooled().scores()
         learnt = learn(
-            replace(model, card=card),
-            [*train, *choosing],
+            model,
+            [*taught, *parts["validation"]],
             how,
             place,
-            about=about,
+            about=_about(given, whole, options),
             trust=doubting(options.doubt) if options.doubt else None,
-            start=start,
+            start=look(model.network, parts["validation"]),
             progress=progress,
         )
-        after = look(learnt.network, test)
+        after = look(learnt.network, parts["test"]).pooled().scores()
     scores = {
         "held_out": {
-            "before": rounded_scores(before.pooled().scores()),
-            "after": rounded_scores(after.pooled().scores()),
+            "before": rounded_scores(before),
+            "after": rounded_scores(after),
             "data": "blocks of the adapted scenes that neither taught nor chose",
         }
-    }  # fmt: skip
+    }
     found = Model(learnt.network.cpu(), replace(learnt.card, scores=scores))
-    minutes = (time.monotonic() - began) / 60
-    return Adapted(found, before.pooled().scores(), after.pooled().scores(), minutes)
+    return Adapted(found, before, after, (time.monotonic() - began) / 60)
+
+
+def _keep_back(whole: Sequence[Source], options: AdaptOptions) -> dict[str, list[Source]]:
+    """Part the ground of scenes into what teaches, what chooses and what is reported."""
+    random = np.random.default_rng((options.seed, 11))
+    parts: dict[str, list[Source]] = {"train": [], "validation": [], "test": []}
+    for source in whole:
+        side = max(LEAST_PX, round(options.block_m / source.gsd_m))
+        shares = {"validation": options.held, "test": options.held}
+        for part in split_blocks(source, side, shares, random):
+            parts[part.part].append(part)
+    if not parts["test"]:
+        names = ", ".join(source.name for source in whole)
+        raise OptionError(
+            f"{names}: too little ice to keep a part of it back. Give a larger scene or more "
+            "outlines, or train with a manifest."
+        )
+    return parts
+
+
+def _about(model: Model, whole: Sequence[Source], options: AdaptOptions) -> dict[str, Any]:
+    """Return what the card says of the scenes, and of the model that was begun with."""
+    own = [source.about["footprint"] for source in whole]
+    return {
+        "adapted_from": {"name": model.card.name, "sha256": model.sha256 or None},
+        "base": dict(model.card.training),
+        "adapt": options.as_record(),
+        "scenes": [{"name": source.name, **dict(source.about)} for source in whole],
+        "footprints": [*model.card.training.get("footprints", []), *own],
+    }
 
 
 def doubting(doubt: float) -> Callable[[Batch, nn.Module, float], Tensor]:
@@ -179,24 +202,16 @@ def doubting(doubt: float) -> Callable[[Batch, nn.Module, float], Tensor]:
     return trust
 
 
-def _open(row: Row, card: Card, options: AdaptOptions, closing: ExitStack) -> Sample:
-    with named(row.name):
-        source = FileSource(row, card, ignore_border_px=options.ignore_border_px)
-        closing.callback(source.close)
-        sample = load_source(source)
-        source.check()
-    return sample
-
-
 def _against_forgetting(
-    parts: Sequence[Source], card: Card, options: AdaptOptions, replay: str | Path | None
+    own: Sequence[Source], card: Card, options: AdaptOptions, replay: str | Path | None
 ) -> list[Source]:
     """Return stored or made scenes, weighted to their share of the patches."""
     if not options.made:
         return []
-    own = [part for part in parts if part.part == "train"]
     if replay is not None:
-        found = [sample for sample in load_samples(replay)[0] if sample.part == "train"]
+        samples, about = load_samples(replay)
+        check_scaling(about, card, Path(replay).name)
+        found = [sample for sample in samples if sample.part == "train"]
     else:
         found = _made(card, own[0].gsd_m, options.seed)
     if not found:

@@ -1,8 +1,8 @@
 """Labelled scenes read by window from their files; nothing is cut up on disk."""
 
 import re
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 from scipy import ndimage
 
-from glacierx.errors import OptionError
+from glacierx.errors import GlacierxError, OptionError
 from glacierx.predict.card import Card
 from glacierx.predict.normalise import JOINT, Normaliser
 from glacierx.predict.sample import fit_normaliser, sample_scene
@@ -21,7 +21,21 @@ from glacierx.scene.masks import QualityMask
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.scene import open_scene
 from glacierx.training.manifest import Row
-from glacierx.training.samples import ICE, IGNORED, INVALID, OTHER, Labels, Values, overlap
+from glacierx.training.samples import (
+    ICE,
+    IGNORED,
+    INVALID,
+    OTHER,
+    Labels,
+    Source,
+    Values,
+    load_source,
+    overlap,
+)
+
+Progress = Callable[[int, int, str], None]
+MEMORY_BYTES = 2 * 2**30
+ROWS = 512
 
 
 class FileSource(Handle):
@@ -174,6 +188,63 @@ class FileSource(Handle):
     def close(self) -> None:
         """Close every file."""
         self._closing.close()
+
+
+def open_sources(
+    rows: Sequence[Row],
+    card: Card,
+    closing: ExitStack,
+    *,
+    ignore_border_m: float = 0.0,
+    ignore_border_px: float = 0.0,
+    progress: Progress | None = None,
+) -> list[Source]:
+    """Open labelled scenes and read every pixel once, so that no fault waits for later.
+
+    Args:
+        rows: Lines of a manifest.
+        card: What the network takes.
+        closing: Closes the files in the end.
+        ignore_border_m: See `FileSource`.
+        ignore_border_px: See `FileSource`.
+        progress: Called as work goes on.
+
+    Returns:
+        The scenes, in memory where they all take less than 2 GiB, else read from their files.
+
+    Raises:
+        GlacierxError: A scene or its labels cannot be used; the message begins with its name.
+    """
+    tell = progress or (lambda done, total, what: None)
+    found: list[Source] = []
+    free = MEMORY_BYTES
+    for number, row in enumerate(rows):
+        tell(number, len(rows), "scenes read")
+        with named(row.name):
+            source = FileSource(row, card, ignore_border_m, ignore_border_px)
+            closing.callback(source.close)
+            size = 2 * len(source.roles) * source.shape[0] * source.shape[1]
+            if size <= free:
+                found.append(load_source(source))
+                free -= size
+            else:
+                for top in range(0, source.shape[0], ROWS):
+                    source.read(top, 0, min(ROWS, source.shape[0] - top), source.shape[1])
+                found.append(source)
+            source.check()
+    tell(len(rows), len(rows), "scenes read")
+    return found
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Begin the message of an error with the scene that it is of."""
+    try:
+        yield
+    except GlacierxError as error:
+        if not str(error).startswith(name):
+            error.args = (f"{name}: {error}",)
+        raise
 
 
 def belt(label: Labels, width_m: float, pixel_m: tuple[float, float]) -> NDArray[np.bool_]:

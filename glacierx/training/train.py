@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glacierx.errors import GlacierxError, ModelError
+from glacierx.errors import ModelError
 from glacierx.options import SplitOptions, TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model, build_model
 from glacierx.training.loop import Learner, steps_of
 from glacierx.training.precision import choose_precision
 from glacierx.training.run import Place, learn
-from glacierx.training.samples import Source, load_samples, load_source, save_samples
+from glacierx.training.samples import Source, load_samples, save_samples
 from glacierx.training.split import split_sources
 
 Progress = Callable[[int, int, str], None]
-MEMORY_BYTES = 2 * 2**30
 TIMED_STEPS = 3
 
 
@@ -98,7 +97,7 @@ def open_data(
     """
     if Path(path).suffix.lower() == ".npz":
         samples, about = load_samples(path)
-        _check_scaling(about, card, Path(path).name)
+        check_scaling(about, card, Path(path).name)
         yield Data(tuple(samples), about)
         return
     with ExitStack() as closing:
@@ -126,45 +125,14 @@ def _open_files(
 ) -> tuple[list[Source], list[str | None], bool]:
     # A machine without rasterio trains from a sample file and never comes here.
     from glacierx.training.manifest import check_parts, read_manifest  # noqa: PLC0415
-    from glacierx.training.sources import FileSource  # noqa: PLC0415
+    from glacierx.training.sources import open_sources  # noqa: PLC0415
 
     rows = read_manifest(path)
     check_parts(rows, "train")
-    tell = progress or (lambda done, total, what: None)
-    sources: list[Source] = []
-    free = MEMORY_BYTES
-    for number, row in enumerate(rows):
-        tell(number, len(rows), "scenes read")
-        with named(row.name):
-            source = FileSource(row, card, split.ignore_border_m)
-            closing.callback(source.close)
-            size = 2 * len(source.roles) * source.shape[0] * source.shape[1]
-            if size <= free:
-                sources.append(load_source(source))
-                free -= size
-            else:
-                _read_through(source)
-                sources.append(source)
-            source.check()
-    tell(len(rows), len(rows), "scenes read")
-    said = rows[0].split is not None
-    return sources, [row.region for row in rows], said
-
-
-@contextmanager
-def named(name: str) -> Iterator[None]:
-    """Begin the message of an error with the scene that it is of."""
-    try:
-        yield
-    except GlacierxError as error:
-        if not str(error).startswith(name):
-            error.args = (f"{name}: {error}",)
-        raise
-
-
-def _read_through(source: Source, rows: int = 512) -> None:
-    for top in range(0, source.shape[0], rows):
-        source.read(top, 0, min(rows, source.shape[0] - top), source.shape[1])
+    sources = open_sources(
+        rows, card, closing, ignore_border_m=split.ignore_border_m, progress=progress
+    )
+    return sources, [row.region for row in rows], rows[0].split is not None
 
 
 def _scaling(card: Card) -> dict[str, Any]:
@@ -173,7 +141,12 @@ def _scaling(card: Card) -> dict[str, Any]:
             "high": scaling.high, "mean": list(scaling.mean), "std": list(scaling.std)}  # fmt: skip
 
 
-def _check_scaling(about: Mapping[str, Any], card: Card, name: str) -> None:
+def check_scaling(about: Mapping[str, Any], card: Card, name: str) -> None:
+    """Refuse a sample file that was made for another network.
+
+    Raises:
+        ModelError: Its planes or their scaling differ from the card's.
+    """
     if about.get("scaling") != _scaling(card):
         raise ModelError(
             f"{name} was made for another network: its planes or their scaling differ. Export it "
