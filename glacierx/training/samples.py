@@ -177,7 +177,7 @@ def load_samples(path: str | Path) -> tuple[list[Sample], dict[str, Any]]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             card = json.loads(bytes(file["card"]).decode())
             if card.get("format") != FORMAT:
                 raise ValueError(f"it says {card.get('format')!r}, expected {FORMAT!r}")
@@ -186,6 +186,8 @@ def load_samples(path: str | Path) -> tuple[list[Sample], dict[str, Any]]:
                 for number, entry in enumerate(card["samples"])
             ]
         return samples, card["about"]
+    except MemoryError:
+        raise
     except FileNotFoundError as error:
         raise SceneError(f"The sample file {path} does not exist. Check the path.") from error
     except Exception as error:

@@ -87,8 +87,11 @@ class FileSource(Handle):
             self.region = row.region
             self.group = row.group or self.scene.sensor or "all"
             self.weight = row.weight
-            self._mask = self._open_mask(row)
+            choice = MaskChoice(layer=row.layer, positive=row.positive, is_truth=True)
+            self._mask: IceMask = open_ice_mask(row.labels, choice)
             closing.callback(self._mask.close)
+            check_effect(choice, self._mask, prefix="")
+            self._mask.place(self.scene.grid, align=True)
             self._ignored = self._open_ignored(row)
             if self._ignored is not None:
                 closing.callback(self._ignored.close)
@@ -97,13 +100,6 @@ class FileSource(Handle):
                 self._belt_m = row.ignore_border_m
             self._normaliser = self._fit(card)
             self._closing = closing.pop_all()
-
-    def _open_mask(self, row: Row) -> IceMask:
-        choice = MaskChoice(layer=row.layer, positive=row.positive, is_truth=True)
-        mask = open_ice_mask(row.labels, choice)
-        check_effect(choice, mask, prefix="")
-        mask.place(self.scene.grid, align=True)
-        return mask
 
     def _open_ignored(self, row: Row) -> QualityMask | None:
         if row.ignore is None:
