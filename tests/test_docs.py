@@ -1,5 +1,6 @@
 """README, CONTRIBUTING and examples say what is so: their commands run, their tables agree."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -208,20 +209,27 @@ def test_the_benchmark_of_scores_runs_on_small_masks():
     assert "'iou': 0." in lines[8]
 
 
-def test_the_benchmark_of_pixel_methods_runs_on_made_scenes(tmp_path):
+def make_everest(folder):
+    """Make scenes like those of landsat7_everest: a disc of ice in noisy rock."""
     import numpy as np
     from factories import ICE, ROCK, disc, utm_grid, write_tif
 
     roles = ("blue", "green", "red", "nir")
     random = np.random.default_rng(0)
-    for folder, radius in (("train", 20), ("validation", 25)):
-        where = tmp_path / "landsat7_everest" / folder
+    for part, radius in (("train", 20), ("validation", 25)):
+        where = folder / "landsat7_everest" / part
         where.mkdir(parents=True)
         ice, grid = disc((60, 60), (30, 30), radius), utm_grid((60, 60), 30)
         values = np.stack([np.where(ice, ICE[role], ROCK[role]) * 255 for role in roles])
         noisy = (values * random.normal(1, 0.03, values.shape)).astype("uint8")
         write_tif(where / "img.tif", noisy, grid, descriptions=roles)
         write_tif(where / "lab.tif", ice[None].astype("uint8"), grid)
+
+
+def test_the_benchmark_of_pixel_methods_runs_on_made_scenes(tmp_path):
+    from factories import disc
+
+    make_everest(tmp_path)
     result = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "classic.py", tmp_path],
         check=True, capture_output=True, text=True, timeout=120,
@@ -232,6 +240,51 @@ def test_the_benchmark_of_pixel_methods_runs_on_made_scenes(tmp_path):
         assert line[26:].split()[0] == line[26:].split()[8] == "1.000", line
     # Of 60 x 60 pixels the discs cover the share that calling all of it glacier is right about.
     assert lines[-1].split()[11] == f"{disc((60, 60), (30, 30), 25).mean():.3f}"
+
+
+def test_the_benchmark_of_networks_runs_on_made_scenes(tmp_path):
+    from factories import disc, tiny_card
+    from PIL import Image
+
+    from glacierx.predict.modelfile import build_model, save_network
+
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    make_everest(tmp_path / "data")
+    save_network(build_model(tiny_card()), tmp_path / "tiny.safetensors")
+    command = [
+        sys.executable, ROOT / "benchmarks" / "model.py", tmp_path / "tiny.safetensors",
+        "--data", tmp_path / "data", "--cache", tmp_path / "cache", "--block-m", "300",
+    ]  # fmt: skip
+    more = ["--json", tmp_path / "all.json", "--pictures", tmp_path / "pictures"]
+    made = subprocess.run(
+        [*command, *more], check=True, capture_output=True, text=True, timeout=120
+    )
+    lines = made.stdout.splitlines()
+    [forest] = [line for line in lines if line.startswith("texture forest  ")]
+    assert float(forest.split()[2]) > 0.95
+    # What is right about nothing but ice: the share of it, and half of the two kinds.
+    [whole] = [line for line in lines if line.startswith("all called glacier")]
+    values = [text for text in whole.split()[3:] if not text.startswith("(")]
+    share = disc((60, 60), (30, 30), 25).mean()
+    assert values[:4] == [f"{share:.3f}", "0.500", f"{2 * share / (1 + share):.3f}", "0.000"]
+    assert [line.split(":")[0] for line in lines if line.startswith("(")] == [
+        "(1) DOES NOT HOLD",
+        "(2) CANNOT BE TOLD",
+        "(3) CANNOT BE TOLD",
+    ]
+    record = json.loads((tmp_path / "all.json").read_text())
+    [folder] = record["folders"].values()
+    assert [line["name"] for line in folder["models"]] == ["tiny, tta none", "tiny, tta chu6"]
+    assert Image.open(tmp_path / "pictures" / "landsat7_everest_best.png").size == (180, 60)
+    # Again from the cache, as Markdown.
+    again = subprocess.run(
+        [*command, "--markdown"], check=True, capture_output=True, text=True, timeout=120
+    )
+    assert "texture forest ..." in made.stderr
+    assert "..." not in again.stderr
+    cells = [line.split("|")[1:] for line in again.stdout.splitlines() if line.startswith("| text")]
+    assert cells[0][0].strip() == "texture forest"
+    assert cells[0][1].split()[0] == forest.split()[2]
 
 
 def test_nothing_speaks_of_a_machine():
