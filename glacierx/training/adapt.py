@@ -250,7 +250,7 @@ def _train_options(
     given: dict[str, Any] = {
         "patch_px": options.patch_px, "batch": options.batch, "lr": options.lr,
         "precision": options.precision, "seed": options.seed, "epoch_patches": EPOCH_PATCHES,
-        "ema": 0.99, "band_dropout": 0.1, "scale_low": 0.7, "scale_high": 1.5,
+        "band_dropout": 0.1, "scale_low": 0.7, "scale_high": 1.5,
     }  # fmt: skip
     trial = TrainOptions(**given, epochs=1)
     learner = Learner(
@@ -271,4 +271,6 @@ def _train_options(
     per_epoch, _ = steps_of(trial)
     epochs = int(np.clip(0.75 * left / (each * per_epoch), FEWEST_EPOCHS, MOST_EPOCHS))
     patience = max(2, round(PATIENCE_SHARE * epochs))
-    return TrainOptions(**given, epochs=epochs, patience=patience)
+    # The weights are averaged over the last tenth of the run, however short it is.
+    ema = float(np.clip(1 - 10 / (epochs * per_epoch), 0.5, 0.998))
+    return TrainOptions(**given, epochs=epochs, patience=patience, ema=ema)

@@ -112,7 +112,7 @@ def open_data(
         )
         yield Data(
             tuple(parts),
-            {"scaling": _scaling(card), "split": split.as_record(), **_seen(parts)},
+            {"scaling": scaling_of(card), "split": split.as_record(), **_seen(parts)},
         )
 
 
@@ -135,7 +135,8 @@ def _open_files(
     return sources, [row.region for row in rows], rows[0].split is not None
 
 
-def _scaling(card: Card) -> dict[str, Any]:
+def scaling_of(card: Card) -> dict[str, Any]:
+    """Return the planes of a network and how they are scaled, which sample files are made for."""
     scaling = card.normalisation
     return {"roles": list(card.roles), "kind": scaling.kind, "low": scaling.low,
             "high": scaling.high, "mean": list(scaling.mean), "std": list(scaling.std)}  # fmt: skip
@@ -147,7 +148,7 @@ def check_scaling(about: Mapping[str, Any], card: Card, name: str) -> None:
     Raises:
         ModelError: Its planes or their scaling differ from the card's.
     """
-    if about.get("scaling") != _scaling(card):
+    if about.get("scaling") != scaling_of(card):
         raise ModelError(
             f"{name} was made for another network: its planes or their scaling differ. Export it "
             "again with the same --preset or --init."

@@ -1,0 +1,173 @@
+"""Adapting a model to a scene and an inventory."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from factories import box, disc, run_command, tiny_card, utm_grid, write_outlines, write_tif
+
+from glacierx.errors import ModelError, OptionError
+from glacierx.networks.layers import Output
+from glacierx.options import AdaptOptions
+from glacierx.predict.card import Slot
+from glacierx.predict.modelfile import build_model, load_card, save_network
+from glacierx.training.adapt import EPOCH_PATCHES, _against_forgetting, adapt, doubting
+from glacierx.training.augment import Batch
+from glacierx.training.draw import survey
+from glacierx.training.manifest import Row
+from glacierx.training.samples import ICE, IGNORED, OTHER, Sample, save_samples
+from glacierx.training.train import scaling_of
+
+SIDE = 192
+QUICK = {"minutes": 0.1, "patch_px": 32, "batch": 8, "block_m": 320.0, "lr": 5e-3, "made": 0.0,
+         "ignore_border_px": 1.0, "precision": "fp32"}  # fmt: skip
+
+
+def card_of():
+    widths = {"widths": [8, 8, 8, 8, 16], "pyramid_width": 8, "low_width": 8, "dropouts": [0, 0]}
+    inputs = Slot("green"), Slot("nir")
+    return tiny_card(inputs=inputs, arguments={"depth": 18, "stem_stride": 1, **widths})
+
+
+def scene_of(folder, seed=0):
+    """Ice is where green is dark and NIR bright: what no model would guess."""
+    random = np.random.default_rng(seed)
+    ice = np.zeros((SIDE, SIDE), bool)
+    for row in range(32, SIDE, 64):
+        for column in range(32, SIDE, 64):
+            ice |= disc((SIDE, SIDE), (row, column), 20)
+    values = np.stack([np.where(ice, 2000, 6000), np.where(ice, 5000, 3000)])
+    values = values + random.normal(0, 200, values.shape)
+    scene = write_tif(
+        folder / "scene.tif",
+        values.astype(np.uint16),
+        utm_grid((SIDE, SIDE)),
+        descriptions=("green", "nir"),
+    )
+    labels = write_tif(folder / "old.tif", ice[None].astype(np.uint8), utm_grid((SIDE, SIDE)))
+    return str(scene), str(labels)
+
+
+def test_scores_on_ground_that_was_kept_back_rise(tmp_path):
+    scene, labels = scene_of(tmp_path)
+    model = build_model(card_of())
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    found = adapt(model, [Row(scene, labels)], AdaptOptions(**QUICK), name="mine")
+    assert found.after["balanced_accuracy"] > 0.9 > found.before["balanced_accuracy"]
+    assert found.after["iou"] > found.before["iou"] + 0.2
+    assert all(torch.equal(before[k], v) for k, v in model.network.state_dict().items())
+    card = found.model.card
+    assert card.name == "mine"
+    assert card.training["adapted_from"]["name"] == "tiny"
+    assert card.scores["held_out"]["after"]["iou"] == pytest.approx(found.after["iou"], abs=1e-4)
+    assert json.loads(card.to_json())["training"]["scenes"][0]["labels"]["name"] == "old.tif"
+    assert str(tmp_path) not in card.to_json()
+
+
+def test_ground_that_is_reported_neither_taught_nor_chose(tmp_path):
+    scene, labels = scene_of(tmp_path)
+    found = adapt(build_model(card_of()), [Row(scene, labels)], AdaptOptions(**QUICK))
+    assert found.model.card.training["best"]["step"] % (EPOCH_PATCHES // 8) == 0
+    footprints = found.model.card.training["footprints"]
+    assert len(footprints) == 1
+
+
+def test_weights_that_are_never_better_are_not_taken(tmp_path):
+    scene, labels = scene_of(tmp_path)
+    good = adapt(build_model(card_of()), [Row(scene, labels)], AdaptOptions(**QUICK)).model
+    wrong = np.random.default_rng(0).random((1, SIDE, SIDE)) < 0.02
+    noise = write_tif(tmp_path / "noise.tif", wrong.astype(np.uint8), utm_grid((SIDE, SIDE)))
+    # No step can be better where none changes a weight that matters.
+    still = AdaptOptions(**{**QUICK, "lr": 1e-8, "ignore_border_px": 0.0})
+    kept = adapt(good, [Row(scene, str(noise))], still).model
+    x = torch.rand(1, 2, 64, 64)
+    outputs = []
+    for model in (good, kept):
+        with torch.inference_mode():
+            outputs.append(model.network(type("I", (), {"x": x, "present": None})()).mask)
+    assert torch.allclose(*outputs, atol=1e-3)
+
+
+def test_labels_are_trusted_by_what_the_averaged_network_says():
+    class Says(torch.nn.Module):
+        def forward(self, inputs):
+            logits = torch.logit(torch.tensor([0.5, 0.1, 0.01, 0.9]))
+            return Output(mask=logits.reshape(1, 1, 1, 4))
+
+    label = torch.tensor([[[ICE, ICE, ICE, OTHER]]], dtype=torch.uint8)
+    batch = Batch(torch.zeros(1, 2, 1, 4), torch.ones(1, 2), label)
+    trust = doubting(0.2)
+    assert trust(batch, Says(), 0.1).tolist() == [[[1, 1, 1, 1]]]
+    # 0.5 is above 0.2; 0.1 is half of it; 0.01 reaches the least; 1 - 0.9 is half of 0.2.
+    weights = trust(batch, Says(), 0.9)
+    assert weights.flatten().tolist() == pytest.approx([1, 0.5, 0.1, 0.5], abs=0.01)
+    unknown = replace(batch, label=torch.full_like(label, IGNORED))
+    assert trust(unknown, Says(), 0.9).tolist() == [[[1, 1, 1, 1]]]
+
+
+def stored(tmp_path, card, pixels=64):
+    values = np.random.default_rng(1).random((2, pixels, pixels)).astype(np.float16)
+    label = (values[0] > 0.5).astype(np.uint8)
+    sample = Sample("stored", ("green", "nir"), values, label, 10.0, weight=3.0)
+    return save_samples([sample], tmp_path / "s.npz", about={"scaling": scaling_of(card)})
+
+
+def test_stored_samples_make_up_their_share_of_the_patches(tmp_path):
+    card = card_of()
+    label = np.zeros((100, 100), np.uint8)
+    own = Sample("own", ("green", "nir"), np.zeros((2, 100, 100), np.float16), label, 10.0)
+    options = AdaptOptions(made=0.25)
+    [replay] = _against_forgetting([own], card, options, stored(tmp_path, card))
+    theirs = survey(replay).pixels[1] * replay.weight
+    assert theirs / (theirs + 100 * 100) == pytest.approx(0.25)
+
+
+def test_stored_samples_of_another_network_are_refused(tmp_path):
+    other = stored(tmp_path, tiny_card())
+    own = Sample("own", ("green",), np.zeros((1, 8, 8), np.float16), np.zeros((8, 8), np.uint8), 10)
+    with pytest.raises(ModelError, match="made for another network"):
+        _against_forgetting([own], card_of(), AdaptOptions(), other)
+
+
+def test_made_scenes_join_in():
+    own = Sample(
+        "own", ("green",), np.zeros((1, 50, 50), np.float16), np.zeros((50, 50), np.uint8), 10.0
+    )
+    made = _against_forgetting([own], card_of(), AdaptOptions(made=0.5), None)
+    assert {sample.roles for sample in made} == {("green", "nir")}
+    assert all((sample.label == ICE).any() for sample in made)
+    assert sum(survey(s).pixels[1] * s.weight for s in made) == pytest.approx(2500)
+
+
+def test_too_little_ice_to_keep_any_back_is_said(tmp_path):
+    scene, _ = scene_of(tmp_path)
+    outlines = write_outlines(tmp_path / "one.gpkg", [box((80, 84), (80, 84))])
+    with pytest.raises(OptionError, match=r"scene\.tif: too little ice to keep a part of it back"):
+        adapt(build_model(card_of()), [Row(scene, str(outlines))], AdaptOptions(**QUICK))
+
+
+def test_the_command_says_before_and_after(tmp_path):
+    scene, labels = scene_of(tmp_path)
+    start = save_network(build_model(card_of()), tmp_path / "start.safetensors")
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
+    out = tmp_path / "mine.safetensors"
+    result = run_command("adapt", scene, "--outlines", labels, "--model", start, "-o", out, *flags)
+    assert "On ground that was kept back: IoU" in result.stderr
+    assert load_card(out).name == "mine"
+    error = run_command(
+        "adapt", scene, "--outlines", labels, "--model", start, "-o", out, *flags, code=5
+    )
+    assert "exists already" in error
+
+
+def test_a_pixel_method_cannot_be_adapted(tmp_path):
+    scene, labels = scene_of(tmp_path)
+    fitted = tmp_path / "band.safetensors"
+    run_command("fit", "sbtm", "--scene", scene, "--outlines", labels, "-o", fitted)
+    error = run_command(
+        "adapt", scene, "--outlines", labels, "--model", fitted, "-o", tmp_path / "x.safetensors",
+        code=2,
+    )  # fmt: skip
+    assert "is a pixel method" in error
