@@ -225,8 +225,8 @@ class Ground:
     def _snow_spectrum(self) -> Spectrum:
         """Snow from large wet grains, dark in the infrared, to small cold ones."""
         snow: Snow = self._weather.snow
-        wet = np.array((0.93, 0.93, 0.93, 0.84, 0.25, 0.25), np.float32)
-        new = np.array((1.04, 1.04, 1.05, 1.08, 1.30, 1.30), np.float32)
+        wet = np.array((0.93, 0.93, 0.93, 0.84, 0.20, 0.20), np.float32)
+        new = np.array((1.04, 1.04, 1.05, 1.08, 0.95, 0.95), np.float32)
         return np.asarray(spectrum("snow") * (wet + snow.fresh * (new - wet)), np.float32)
 
     def _cones(self) -> Floats:

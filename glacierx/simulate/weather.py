@@ -214,7 +214,7 @@ def _draw_snow(random: np.random.Generator) -> Snow:
     else:
         line_m = random.uniform(-2000, -600)
     return Snow(
-        ela_quantile=float(random.uniform(0.3, 0.85)),
+        ela_quantile=float(random.uniform(0.35, 0.9)),
         ela_shift_m=float(random.uniform(-100, 400)),
         line_m=float(line_m),
         blend_m=float(np.exp(random.uniform(np.log(40), np.log(450)))),
@@ -230,10 +230,10 @@ def _draw_snow(random: np.random.Generator) -> Snow:
 
 
 def _draw_debris(random: np.random.Generator) -> Debris:
-    low = random.uniform(0.1, 0.8)
+    low = random.uniform(0.2, 0.9)
     return Debris(
-        share=float(random.choice([0.3, 0.6, 0.8, 1.0])),
-        reach=(float(low), float(random.uniform(low, 1.3))),
+        share=float(random.choice([0.4, 0.7, 0.9, 1.0])),
+        reach=(float(low), float(random.uniform(low, 1.5))),
         blend=float(random.uniform(0.06, 0.35)),
         streaks=float(random.uniform(0.2, 1.0)),
         moraines=float(random.uniform(0.0, 0.2)),
