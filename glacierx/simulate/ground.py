@@ -16,8 +16,7 @@ from glacierx.simulate.weather import Snow, Weather
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-# Ground that ice has left is bare so far from it; moraines are half as wide.
-BARE_M = 400.0
+FAR_M = 1e4
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Ground:
         self._steep = slope_aspect(blurred(rough, wall_m), relief.gsd_m)[0].astype(np.float32)
         lower = (blurred(rough, 75 / relief.gsd_m) - rough) / 12
         self._hollow = np.clip(lower, -2, 2).astype(np.float32)
-        self._away_m = np.full(self._ice.shape, np.float32(BARE_M))
+        self._away_m = np.full(self._ice.shape, np.float32(FAR_M))
         if self._ice.any():
             far = ndimage.distance_transform_edt(~self._ice) * relief.gsd_m
             self._away_m = far.astype(np.float32)
@@ -131,13 +130,13 @@ class Ground:
             flat = smoothstep((7 - self._slope + 2 * texture.patches) / 5)
             gully = smoothstep(self._hollow / 0.9) * smoothstep((texture.fall + 0.5) / 1.5)
             gully = gully * smoothstep(1.6 - np.abs(self._slope - 27) / 10)
-            near = 1 - smoothstep((self._away_m + 25 * texture.patches) / (BARE_M / 3))
+            near = 1 - smoothstep((self._away_m + 25 * texture.patches) / 130)
             moraine = 0.8 * near * smoothstep((20 - self._slope) / 8)
             loose = np.maximum(np.maximum(flat, gully), moraine)
             yield "gravel", land.gravel * loose, self._gravel(), bright
         height = self._above + 60 * texture.patches + 25 * texture.grain + 30 * texture.fall
         gentle = smoothstep((38 - self._slope) / 6)
-        gentle = gentle * smoothstep((self._away_m + 90 * texture.patches) / BARE_M - 0.2)
+        gentle = gentle * smoothstep((self._away_m + 90 * texture.patches) / land.bare_m - 0.2)
         green = smoothstep((-land.green_m - height) / 150 + 0.5) * gentle
         yield "meadow", green, land.green, 1 + 0.12 * (texture.grain + texture.patches)
         forest = smoothstep((-land.forest_m - height) / 60 + 0.5) * gentle
@@ -156,7 +155,7 @@ class Ground:
         steep = smoothstep((self._slope - 12) / 15)
         streaky = 0.09 * texture.flow + 0.04 * texture.patches
         crevassed = 0.10 * steep * texture.grain * min(1.0, 10 / self._gsd_m)
-        yield "ice", ice, spectrum("ice"), 1 + streaky + crevassed
+        yield "ice", ice, snow.ice, 1 + streaky + crevassed
         # Dust and melt darken the ice towards its end.
         low = smoothstep(-self._above / 500)
         dirty = 0.9 * snow.dirt * low * smoothstep(0.5 + 0.4 * texture.flow + 0.3 * texture.patches)
@@ -226,8 +225,8 @@ class Ground:
     def _snow_spectrum(self) -> Spectrum:
         """Snow from large wet grains, dark in the infrared, to small cold ones."""
         snow: Snow = self._weather.snow
-        wet = np.array((0.93, 0.93, 0.93, 0.84, 0.25, 0.25), np.float32)
-        new = np.array((1.04, 1.04, 1.05, 1.08, 1.30, 1.30), np.float32)
+        wet = np.array((0.93, 0.93, 0.93, 0.84, 0.20, 0.20), np.float32)
+        new = np.array((1.04, 1.04, 1.05, 1.08, 0.95, 0.95), np.float32)
         return np.asarray(spectrum("snow") * (wet + snow.fresh * (new - wet)), np.float32)
 
     def _cones(self) -> Floats:

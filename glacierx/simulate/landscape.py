@@ -30,6 +30,7 @@ MOST_SNOW_M, MOST_MELT_M = 1.4, -6.0
 STREAM_WIDTH_M = 250.0
 SMALLEST_GLACIER_KM2 = 0.05
 BELOW_SNOW = 0.7
+NO_ICE_M = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def make_landscape(
     shade = np.cos(np.radians(aspect)) * np.sin(np.radians(slope))
     snowline = np.quantile(bed[inner], below_snow) - 220 * shade + 60 * fractal(wide, 1.8, random)
     if not ice:
-        snowline = snowline + 10_000
+        snowline = snowline + NO_ICE_M
     depth, flux = _ice_depth(tree, bed, slope, snowline, cell_m)
     covered = depth > 0
     covered = ndimage.binary_opening(covered, np.ones((2, 2), bool)) & covered

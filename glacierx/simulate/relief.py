@@ -145,7 +145,9 @@ def roughened(relief: Relief, texture: Texture, weather: Weather) -> Floats:
     # Flat ground off the ice is sediment, which is smooth; walls are ribbed.
     off = rock * (0.15 + 0.85 * smoothstep((slope - 4) / 20))
     edge = min(3.0, 30 / relief.gsd_m)
-    steepness = blurred(np.where(relief.glacier > 0, np.float32(0.03), off), edge)
+    # Ice breaks where it steepens.
+    ice = 0.03 + 0.15 * smoothstep((slope - 14) / 16)
+    steepness = blurred(np.where(relief.glacier > 0, ice, off), edge)
     ribs = steepness * smoothstep((slope - 12) / 20) * (relief.glacier == 0)
     heights = relief.heights + 0.8 * steepness * texture.bumps + 1.7 * ribs * texture.spurs
     return np.asarray(heights, np.float32)

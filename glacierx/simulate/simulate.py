@@ -1,7 +1,7 @@
 """A made scene, DEM and outlines with a known answer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from glacierx.scene.raster import PathLike
 from glacierx.scene.sensors import find_sensor
 from glacierx.scene.staging import staged
 from glacierx.scene.terrain import Dem
-from glacierx.simulate.landscape import BELOW_SNOW, make_landscape
+from glacierx.simulate.landscape import BELOW_SNOW, NO_ICE_M, make_landscape
 from glacierx.simulate.place import read_place, relief_of
 from glacierx.simulate.rendering import View, render, render_terrain
 from glacierx.simulate.sensing import Recording, record, sensor_gsd
@@ -194,6 +194,9 @@ def make_view(options: SimulateOptions) -> tuple[Grid, View]:
     landscape = make_landscape(
         (cells, cells), extent_m / cells, random, ice=options.ice, below_snow=float(below)
     )
+    if options.vary and not options.ice:
+        # Mountains that have no glaciers have snow.
+        landscape = replace(landscape, snowline=landscape.snowline - NO_ICE_M)
     view = render(landscape, options.size, gsd_m, random, weather)
     transform = Affine(gsd_m, 0, CORNER[0], 0, -gsd_m, CORNER[1])
     return Grid(CRS_MADE, transform, (options.size, options.size)), view

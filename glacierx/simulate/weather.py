@@ -53,6 +53,7 @@ class Snow:
         fresh: 1 for cold new snow, 0 for old wet snow.
         dirt: Darkening of firn and ice by dust, 0 to 1.
         firn_m: Height of the bare ice's upper end below the firn line.
+        ice: Spectrum of bare ice.
     """
 
     ela_quantile: float = 0.5
@@ -66,6 +67,7 @@ class Snow:
     fresh: float = 0.6
     dirt: float = 0.0
     firn_m: float = 40.0
+    ice: Spectrum = field(default_factory=lambda: spectrum("ice"))
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Land:
         green_m: Height of the upper limit of plants below the ELA.
         green: Spectrum of low plants.
         forest_m: Height of the upper limit of trees below the ELA.
+        bare_m: How far ground is bare that ice has left.
         rough_deg: Root mean square slope of rock that the DEM does not show.
         texture: Standard deviation of the logarithm of brightness from place to place.
         gullies: Strength of streaks down the slopes.
@@ -121,6 +124,7 @@ class Land:
     green_m: float = 420.0
     green: Spectrum = field(default_factory=lambda: spectrum("meadow"))
     forest_m: float = 5000.0
+    bare_m: float = 300.0
     rough_deg: float = 9.0
     texture: float = 0.09
     gullies: float = 0.3
@@ -136,7 +140,7 @@ class Weather:
 
     sun: Sun = Sun()
     air: Air = Air()
-    snow: Snow = Snow()
+    snow: Snow = field(default_factory=Snow)
     debris: Debris = Debris()
     land: Land = field(default_factory=Land)
 
@@ -210,7 +214,7 @@ def _draw_snow(random: np.random.Generator) -> Snow:
     else:
         line_m = random.uniform(-2000, -600)
     return Snow(
-        ela_quantile=float(random.uniform(0.3, 0.85)),
+        ela_quantile=float(random.uniform(0.35, 0.9)),
         ela_shift_m=float(random.uniform(-100, 400)),
         line_m=float(line_m),
         blend_m=float(np.exp(random.uniform(np.log(40), np.log(450)))),
@@ -221,14 +225,15 @@ def _draw_snow(random: np.random.Generator) -> Snow:
         fresh=float(random.uniform(0, 1)),
         dirt=float(random.beta(1.2, 2.0)),
         firn_m=float(random.uniform(0, 250)),
+        ice=varied(spectrum("ice"), random, brightness=0.18, tilt=0.03, bend=0.03),
     )
 
 
 def _draw_debris(random: np.random.Generator) -> Debris:
-    low = random.uniform(0.1, 0.8)
+    low = random.uniform(0.2, 0.9)
     return Debris(
-        share=float(random.choice([0.3, 0.6, 0.8, 1.0])),
-        reach=(float(low), float(random.uniform(low, 1.3))),
+        share=float(random.choice([0.4, 0.7, 0.9, 1.0])),
+        reach=(float(low), float(random.uniform(low, 1.5))),
         blend=float(random.uniform(0.06, 0.35)),
         streaks=float(random.uniform(0.2, 1.0)),
         moraines=float(random.uniform(0.0, 0.2)),
@@ -266,6 +271,7 @@ def _draw_land(random: np.random.Generator, *, winter: bool) -> Land:
         green_m=green_m,
         green=varied(green.astype(np.float32), random, brightness=0.2, tilt=0.03, bend=0.04),
         forest_m=green_m + float(random.uniform(150, 700)),
+        bare_m=float(random.uniform(60, 700)),
         rough_deg=float(random.uniform(8, 20)),
         texture=float(random.uniform(0.06, 0.18)),
         gullies=float(random.uniform(0.1, 0.8)),

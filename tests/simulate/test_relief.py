@@ -55,21 +55,38 @@ def test_textures_are_standardised():
     assert np.sqrt((down**2 + right**2).mean()) == pytest.approx(1, rel=1e-3)
 
 
-def test_rock_is_rough_and_ice_is_not():
-    heights = slope_to(True)
-    glacier = np.zeros(heights.shape, np.int64)
+def test_rock_is_rough_and_gentle_ice_is_not():
+    shape = (200, 240)
+    rise = np.where(np.arange(shape[1]) < 120, np.tan(np.radians(25)), np.tan(np.radians(7)))
+    heights = (np.cumsum(rise) * GSD_M * np.ones(shape)).astype(np.float32)
+    glacier = np.zeros(shape, np.int64)
     glacier[:, 120:] = 1
     relief = relief_of(heights, glacier)
     texture = draw_texture(relief, np.random.default_rng(0))
     rough = roughened(relief, texture, Weather(land=Land(rough_deg=15)))
     change = rough - heights
     assert abs(change.mean()) < 3
-    down, right = np.gradient(change, GSD_M)
-    steep = np.degrees(np.arctan(np.hypot(down, right)))
+    steep = slope_of(change)
     assert 8 < np.sqrt((steep[:, :100] ** 2).mean()) < 35
     assert np.sqrt((steep[:, 140:] ** 2).mean()) < 4
     smooth = roughened(relief, texture, Weather(land=Land(rough_deg=0)))
     assert np.abs(smooth - heights)[:, :100].max() < 0.01
+
+
+def test_ice_breaks_where_it_is_steep():
+    ice = np.ones((200, 240), np.int64)
+    gentle, steep = (relief_of(slope_to(True, deg=deg), ice) for deg in (6, 28))
+    texture = draw_texture(gentle, np.random.default_rng(0))
+    smooth, broken = (
+        slope_of(roughened(relief, texture, Weather()) - relief.heights).mean()
+        for relief in (gentle, steep)
+    )
+    assert broken > 3 * smooth
+
+
+def slope_of(heights):
+    """Slope in degrees."""
+    return np.degrees(np.arctan(np.hypot(*np.gradient(heights, GSD_M))))
 
 
 def test_debris_is_hummocky_and_has_moraines_beside_it():

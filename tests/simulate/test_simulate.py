@@ -254,6 +254,15 @@ def test_made_mountains_vary_by_seed_and_only_if_asked(tmp_path):
     assert (varied.glacier > 0).any()
 
 
+def test_mountains_without_glaciers_have_snow_in_some_weathers():
+    white = []
+    for seed in range(5):
+        _, view = make_view(SimulateOptions(size=256, gsd=30, seed=seed, vary=True, ice=False))
+        assert not view.glacier.any()
+        white.append(view.surface["fresh snow"].mean())
+    assert max(white) > 0.3
+
+
 def test_made_mountains_can_be_seen_by_a_sensor(tmp_path):
     options = SimulateOptions(size=200, sensor="landsat-7", seed=2, vary=True)
     made = simulate(tmp_path / "m", options)
