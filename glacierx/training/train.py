@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glacierx.errors import ModelError
+from glacierx.errors import ExtraError, ModelError
 from glacierx.options import SplitOptions, TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model, build_model
@@ -124,8 +124,14 @@ def _open_files(
     progress: Progress | None,
 ) -> tuple[list[Source], list[str | None], bool]:
     # A machine without rasterio trains from a sample file and never comes here.
-    from glacierx.training.manifest import check_parts, read_manifest  # noqa: PLC0415
-    from glacierx.training.sources import open_sources  # noqa: PLC0415
+    try:
+        from glacierx.training.manifest import check_parts, read_manifest  # noqa: PLC0415
+        from glacierx.training.sources import open_sources  # noqa: PLC0415
+    except ImportError as error:
+        raise ExtraError(
+            f"The scenes of a manifest need a library that is not installed here: {error}. Export "
+            "them elsewhere with glacierx train --export, and give the sample file."
+        ) from error
 
     rows = read_manifest(path)
     check_parts(rows, "train")

@@ -3,6 +3,8 @@ import torch
 from glacierx.networks import build
 from glacierx.networks.layers import CBAM, Inputs
 
+THIN = {"depth": 18, "widths": [4, 4, 4, 8, 16], "pyramid_width": 8, "low_width": 4}
+
 
 def conv(kernel, into, out, bias):
     return kernel * kernel * into * out + bias * out
@@ -106,3 +108,55 @@ def test_the_receptive_field_of_one_batch_item_is_the_whole_patch():
         assert not torch.equal(
             network(Inputs(x)).mask[0, 0, :16, :16], network(Inputs(y)).mask[0, 0, :16, :16]
         )
+
+
+def test_a_stem_of_stride_two_halves_every_map():
+    for stem, stride in ((1, 16), (2, 32)):
+        network = build("deeplabv3plus", in_channels=2, classes=1, stem_stride=stem, **THIN).eval()
+        assert network.stride == stride
+        maps = network.encoder(torch.rand(1, 2, 64, 64), None)
+        assert [64 // part.shape[-1] for part in maps] == list(network.encoder.strides)
+        assert network.encoder.strides == tuple(stem * factor for factor in (1, 2, 4, 8, 16))
+
+
+def test_the_decoder_ends_at_the_finest_map_it_merges():
+    for skips, stride in (((3,), 8), ((2,), 4), ((2, 1), 2), ((2, 1, 0), 1)):
+        network = build("deeplabv3plus", in_channels=2, classes=1, skips=skips, **THIN).eval()
+        with torch.inference_mode():
+            found = network(Inputs(torch.rand(1, 2, 64, 64)))
+        assert found.features.shape[-1] == 64 // stride
+        assert found.mask.shape == (1, 1, 64, 64)
+
+
+def test_a_network_that_is_told_of_planes_tells_zero_from_absent():
+    told = build("deeplabv3plus", in_channels=3, classes=1, presence=True, **THIN).eval()
+    plain = build("deeplabv3plus", in_channels=3, classes=1, **THIN).eval()
+    x = torch.rand(1, 3, 32, 32)
+    x[:, 1] = 0
+    there, absent = torch.ones(1, 3), torch.tensor([[1.0, 0.0, 1.0]])
+    with torch.inference_mode():
+        assert not torch.allclose(
+            told(Inputs(x, present=there)).mask, told(Inputs(x, present=absent)).mask
+        )
+        # Without a word all planes are there.
+        assert torch.equal(told(Inputs(x)).mask, told(Inputs(x, present=there)).mask)
+        assert torch.equal(plain(Inputs(x)).mask, plain(Inputs(x, present=absent)).mask)
+
+
+def test_each_sample_is_told_of_its_own_planes():
+    network = build("deeplabv3plus", in_channels=2, classes=1, presence=True, **THIN).eval()
+    x = torch.rand(1, 2, 32, 32).repeat(2, 1, 1, 1)
+    present = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    with torch.inference_mode():
+        both = network(Inputs(x, present=present)).mask
+        alone = torch.cat([network(Inputs(x[:1], present=one[None])).mask for one in present])
+    assert torch.allclose(both, alone, atol=1e-6)
+    assert not torch.allclose(both[0], both[1])
+
+
+def test_new_arguments_leave_the_published_network_as_it_was():
+    network = build("attention_deeplabv3plus", in_channels=4, classes=1)
+    assert network.presence is None
+    assert network.skips == (2,)
+    assert len(network.decoders) == 1
+    assert network.stride == 16
