@@ -89,7 +89,7 @@ def _or_lowest(value: float) -> float:
 
 def read_models(paths: Sequence[Path]) -> dict[str, Model]:
     """Read networks by the names of their files."""
-    models = {}
+    models: dict[str, Model] = {}
     for path in paths:
         model = load_model(path)
         if not isinstance(model, Model):
