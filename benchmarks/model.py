@@ -89,12 +89,12 @@ def _or_lowest(value: float) -> float:
 
 def read_models(paths: Sequence[Path]) -> dict[str, Model]:
     """Read networks by the names of their files."""
-    models = {}
+    models: dict[str, Model] = {}
     for path in paths:
         model = load_model(path)
         if not isinstance(model, Model):
             sys.exit(f"{path.name} holds a pixel method, and those are in the table anyway.")
-        models[path.stem if path.stem not in models else str(path)] = model
+        models[path.stem if path.stem not in models else f"{path.stem} ({len(models) + 1})"] = model
     return models
 
 
@@ -112,8 +112,13 @@ def predict_all(
                 predict(scene, model, PredictOptions(tta=tta), path=path, overwrite=True),
             ):
                 maps.append(path)
-    told = {str(item.message) for item in caught if issubclass(item.category, GlacierxWarning)}
-    return maps, sorted(told)
+    told = [str(item.message) for item in caught if issubclass(item.category, GlacierxWarning)]
+    # Once, not for each scene.
+    names = {pair.scene.name for pair in pairs}
+    common = {
+        " ".join("a scene" if word in names else word for word in text.split()) for text in told
+    }
+    return maps, sorted(common)
 
 
 def measure(data: DataSet, models: Mapping[str, Model], arguments: argparse.Namespace) -> Result:

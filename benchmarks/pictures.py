@@ -27,15 +27,16 @@ def draw_ends(
     iou: Mapping[str, float | None],
     folder: Path,
 ) -> None:
-    """Draw the scenes with the highest and the lowest IoU: scene, probability, errors."""
+    """Draw the scenes with the highest and the lowest IoU, or the only one."""
     known = {
         value: (pair, found)
         for pair, found in zip(pairs, maps, strict=True)
         if (value := iou[pair.scene.stem]) is not None
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for word, value in (("best", max(known)), ("worst", min(known))) if known else ():
-        pair, found = known[value]
+    ends = {"best": max, "worst": min} if len(known) > 1 else {"best": max} if known else {}
+    for word, end in ends.items():
+        pair, found = known[end(known)]
         draw_one(data, pair, found, folder / f"{data.name}_{word}.png")
 
 

@@ -275,7 +275,8 @@ def test_the_benchmark_of_networks_runs_on_made_scenes(tmp_path):
     record = json.loads((tmp_path / "all.json").read_text())
     [folder] = record["folders"].values()
     assert [line["name"] for line in folder["models"]] == ["tiny, tta none", "tiny, tta chu6"]
-    assert Image.open(tmp_path / "pictures" / "landsat7_everest_best.png").size == (180, 60)
+    with Image.open(tmp_path / "pictures" / "landsat7_everest_best.png") as picture:
+        assert picture.size == (180, 60)
     # Again from the cache, as Markdown.
     again = subprocess.run(
         [*command, "--markdown"], check=True, capture_output=True, text=True, timeout=120
