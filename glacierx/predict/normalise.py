@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from glacierx.errors import ModelError
 
 JOINT = "joint-minmax-patch"
-KINDS = (JOINT, "percentile-scene", "fixed")
+SPECTRAL = "spectral-scene"
+KINDS = (JOINT, "percentile-scene", SPECTRAL, "fixed")
 LOWEST, HIGHEST = -0.5, 1.5
 
 
@@ -22,6 +23,9 @@ class Normalisation:
         kind: ``joint-minmax-patch``: each patch to 0..1 by the least and greatest of all its bands
             together, as in the code of Chu et al. 2022; a pixel's input then depends on its patch.
             ``percentile-scene``: each band by two percentiles of a bounded sample of the scene.
+            ``spectral-scene``: the same, but all optical bands by one pair of percentiles, so that
+            which band is brighter stays as it was, and slope by 45 degrees. Ours: bands scaled one
+            by one make rock without snow beside it as white as snow.
             ``fixed``: each band by a mean and a standard deviation of reflectance.
         low: Percentile that becomes 0.
         high: Percentile that becomes 1.

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.predict.normalise import Normalisation, Normaliser
+from glacierx.predict.normalise import SPECTRAL, Normalisation, Normaliser
 from glacierx.scene.scene import Scene
+from glacierx.scene.sensors import OPTICAL
 
 LATTICE = 16
 BLOCK_PX = 128
+SLOPE_DEG = 45.0
 
 
 def sample_scene(scene: Scene, roles: Sequence[str]) -> NDArray[np.float32]:
@@ -56,6 +58,13 @@ def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> No
         nothing = np.zeros(len(sample), np.float32)
         return Normaliser(nothing, nothing + 1)
     low, high = np.percentile(sample, [how.low, how.high], axis=1).astype(np.float32)
+    if how.kind == SPECTRAL:
+        named = [role for role in roles if role in scene.available]
+        optical = [number for number, role in enumerate(named) if role in OPTICAL]
+        if optical:
+            low[optical], high[optical] = np.percentile(sample[optical], [how.low, how.high])
+        for number in (number for number, role in enumerate(named) if role == "slope"):
+            low[number], high[number] = 0, SLOPE_DEG
     return Normaliser(low, np.maximum(high - low, np.float32(1e-12)), bounded=True)
 
 
