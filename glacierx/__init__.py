@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from glacierx.networks import ARCHITECTURES
     from glacierx.options import (
         DIVIDE_PRESETS,
+        AdaptOptions,
         DivideOptions,
         EvaluateOptions,
         ExtractOptions,
@@ -66,12 +67,16 @@ if TYPE_CHECKING:
     from glacierx.scene.sensors import SENSORS, Band, Sensor
     from glacierx.scene.terrain import Dem
     from glacierx.simulate.simulate import simulate
+    from glacierx.training.adapt import Adapted, adapt
+    from glacierx.training.manifest import Row
     from glacierx.training.preset import Preset, load_preset
     from glacierx.training.run import Place
     from glacierx.training.train import train
 
 _HOMES = {
     "ARCHITECTURES": "networks",
+    "AdaptOptions": "options",
+    "Adapted": "training.adapt",
     "Band": "scene.sensors",
     "Card": "predict.card",
     "CheckError": "errors",
@@ -106,6 +111,7 @@ _HOMES = {
     "Prediction": "scene.prediction",
     "Preset": "training.preset",
     "Raster": "scene.raster",
+    "Row": "training.manifest",
     "SENSORS": "scene.sensors",
     "Scene": "scene.scene",
     "SceneError": "errors",
@@ -115,6 +121,7 @@ _HOMES = {
     "Slot": "predict.card",
     "SplitOptions": "options",
     "TrainOptions": "options",
+    "adapt": "training.adapt",
     "add_attributes": "outlines.attributes",
     "build_model": "predict.modelfile",
     "compare": "evaluate.compare",
@@ -146,6 +153,8 @@ __all__ = [
     "ARCHITECTURES",
     "DIVIDE_PRESETS",
     "SENSORS",
+    "AdaptOptions",
+    "Adapted",
     "Band",
     "Card",
     "CheckError",
@@ -179,6 +188,7 @@ __all__ = [
     "Prediction",
     "Preset",
     "Raster",
+    "Row",
     "Scene",
     "SceneError",
     "Scores",
@@ -187,6 +197,7 @@ __all__ = [
     "Slot",
     "SplitOptions",
     "TrainOptions",
+    "adapt",
     "add_attributes",
     "build_model",
     "compare",

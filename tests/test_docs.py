@@ -15,11 +15,14 @@ import glacierx as gx
 from glacierx.cli.main import COMMANDS, group
 from glacierx.evaluate.table import TITLES
 from glacierx.options import (
+    AdaptOptions,
     DivideOptions,
     EvaluateOptions,
     OutlineOptions,
     PredictOptions,
     SimulateOptions,
+    SplitOptions,
+    TrainOptions,
 )
 from glacierx.outlines.attributes import GLACIERS
 
@@ -27,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 GROUPS = (PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, SimulateOptions)
+OF_TRAINING = (SplitOptions, TrainOptions, AdaptOptions)
 # What these print is a table, not the paths of results.
 TABLES = ("evaluate", "compare")
 
@@ -42,7 +46,10 @@ def commands():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("readme")
+    path = tmp_path_factory.mktemp("readme")
+    [manifest] = blocks("csv")
+    (path / "scenes.csv").write_text(manifest)
+    return path
 
 
 def test_the_commands_of_the_readme_run_in_order(folder, monkeypatch):
@@ -60,12 +67,14 @@ def test_the_commands_of_the_readme_run_in_order(folder, monkeypatch):
 
 def test_the_python_of_the_readme_runs(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    if not (folder / "made").exists():
-        gx.simulate(folder / "made", SimulateOptions(size=256, gsd=30))
+    for name in ("made", "other"):
+        if not (folder / name).exists():
+            gx.simulate(folder / name, SimulateOptions(size=256, gsd=30))
     for code in blocks("python"):
         exec(compile(code, "README.md", "exec"), {})
     assert len(gx.read_outlines("from_python.gpkg")) > 0
     assert gx.load_model("untrained.safetensors").name == "mine"
+    assert gx.load_model("from_python.safetensors").card.training["best"]["step"] == 1
 
 
 def test_the_set_up_is_what_ci_runs():
@@ -93,14 +102,11 @@ def test_every_command_and_exit_code_is_in_the_readme():
 
 
 def test_the_table_of_options_is_that_of_the_code():
-    table = {
-        row[0]: row[1:]
-        for row in re.findall(r"^\| `(--[a-z0-9-]+)` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
-    }
-    declared = [field for group in GROUPS for field in fields(group)]
-    assert list(table) == ["--" + field.name.replace("_", "-") for field in declared]
-    for field in declared:
-        default, text = table["--" + field.name.replace("_", "-")]
+    table = re.findall(r"^\| `(--[a-z0-9-]+)` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    declared = [field for group in (*GROUPS, *OF_TRAINING) for field in fields(group)]
+    flags = ["--" + field.name.replace("_", "-") for field in declared]
+    assert [flag for flag, *_ in table] == flags
+    for field, (_, default, text) in zip(declared, table, strict=True):
         expected = str(field.default)
         if field.default is None:
             expected = re.search(r"\[default: ([^,\]]*)", field.metadata["help"])[1]
@@ -125,6 +131,13 @@ def test_every_sensor_and_architecture_is_in_the_readme():
     for name in gx.SENSORS:
         assert f"`{name}`" in README
     for name in gx.ARCHITECTURES:
+        assert f"| `{name}` |" in README
+
+
+def test_every_preset_is_in_the_readme():
+    from glacierx.training.preset import presets
+
+    for name in presets():
         assert f"| `{name}` |" in README
 
 

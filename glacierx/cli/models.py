@@ -19,7 +19,7 @@ def command() -> None:
 
 @command.command("list", cls=Command)
 def list_models() -> None:
-    """List the models that ship, the pixel methods, and the architectures.
+    """List the models that ship, the pixel methods, the architectures, and presets to train by.
 
     \b
     Example:
@@ -29,6 +29,7 @@ def list_models() -> None:
     from glacierx.predict.classic import METHODS
     from glacierx.predict.model import find_model, shipped_models
     from glacierx.predict.modelfile import load_card
+    from glacierx.training.preset import presets
 
     names = shipped_models()
     click.echo("Models:" if names else "Models: none ships yet; give a file with --model.")
@@ -40,6 +41,7 @@ def list_models() -> None:
         click.echo(f"  {name}  {text}")
     click.echo("  Files of glacierx fit are given to --model as those of networks are.")
     click.echo(f"Architectures: {', '.join(sorted(architectures()))}")
+    click.echo(f"Presets of glacierx train: {', '.join(presets())}")
 
 
 @command.command("show", cls=Command)

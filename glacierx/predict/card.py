@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from glacierx.scene.scene import Scene
 
 FORMAT = 1
+# By so much does the scale of a map that is meant for measuring differ from the ground's.
+MAP_SCALE = 0.01
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,11 @@ class Card:
             self.check(scene)
         except SceneError:
             return False
-        return self.gsd_m[0] <= scene.grid.gsd_m <= self.gsd_m[1]
+        return self.covers(scene.grid.gsd_m)
+
+    def covers(self, gsd_m: float) -> bool:
+        """Tell whether the model was made for a GSD; pixels of 30 m on a map are a little off."""
+        return self.gsd_m[0] <= gsd_m * (1 + MAP_SCALE) and gsd_m <= self.gsd_m[1] * (1 + MAP_SCALE)
 
     def to_json(self) -> str:
         """Return the card as JSON, the same text for the same card."""

@@ -73,7 +73,7 @@ def _fall_back(scene: Scene) -> PixelMethod:
 
 def _warn_of_gsd(card: Card, scene: Scene) -> None:
     low, high = card.gsd_m
-    if not low <= scene.grid.gsd_m <= high:
+    if not card.covers(scene.grid.gsd_m):
         warnings.warn(
             f"{scene.name} has a GSD of {scene.grid.gsd_m:.3g} m and {card.name} was made for "
             f"{low:g} to {high:g} m: expect poor outlines.",

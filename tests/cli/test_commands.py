@@ -268,7 +268,7 @@ def test_divides_can_be_copied_from_a_file(scene, tmp_path):
 
 def test_models_are_listed_and_shown(tmp_path):
     listed = run("models", "list").stdout
-    for name in ("ndsi", "otsu", "attention_deeplabv3plus"):
+    for name in ("ndsi", "otsu", "attention_deeplabv3plus", "Presets of glacierx train: chu2022"):
         assert name in listed
     assert json.loads(run("models", "show", "ndsi").stdout)["kind"] == "pixel method"
     card = gx.Card("mine", "deeplabv3plus", (gx.Slot("green"),), arguments={"depth": 18})

@@ -133,6 +133,9 @@ def test_a_model_fits_by_roles_units_and_gsd(make_scene):
         assert tiny_card(inputs=(Slot("green"),)).fits(scene)
         assert not tiny_card(inputs=(Slot("tir1"),)).fits(scene)
         assert not tiny_card(inputs=(Slot("green"),), gsd_m=(20.0, 40.0)).fits(scene)
+        # 10 m on the map are 10.003 m on the ground here.
+        assert scene.grid.gsd_m > 10.001
+        assert tiny_card(inputs=(Slot("green"),), gsd_m=(2.0, 10.0)).fits(scene)
         assert not tiny_card(inputs=(Slot("green"),), normalisation=fixed).fits(scene)
 
 
