@@ -56,6 +56,13 @@ TERMS = {
     "made": "made scenes; rendered ones on SRTM with RGI outlines, CC BY 4.0",
 }
 
+NEVER_SHOWN = [
+    "real scenes outside the Himalaya and the Karakoram; elsewhere use glacierx adapt or train",
+    "calving fronts, sea ice, ice shelves, tropical glaciers, rock glaciers as a class of their own",
+    "real scenes of PlanetScope, Gaofen, SPOT and ASTER: only rendered ones of some",
+    "clouds, cloud shadow, Landsat 7 after May 2003, polar night, SAR",
+]
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -225,7 +232,9 @@ def main() -> None:
     groups = {entry["group"] for entry in lines if entry["split"] == "train"}
     terms = {group: TERMS[group] for group in sorted(groups)}
     card = replace(
-        trained.card, training={**trained.card.training, "terms": terms}, citation="glacierx"
+        trained.card,
+        training={**trained.card.training, "terms": terms, "never_shown": NEVER_SHOWN},
+        citation="glacierx, and the sources of training.terms",
     )
     path = folder / f"{name}.safetensors"
     save_network(replace(trained, card=card), path, overwrite=True, half=True)

@@ -116,3 +116,22 @@ def test_elevation_of_a_dem_is_scaled_by_the_range_in_the_scene(make_scene, make
     assert normaliser.scale[1] == pytest.approx(590, abs=0.01)
     scaled = normaliser(raster.values, raster.valid)[1]
     assert np.allclose(scaled, np.arange(60) / 59, atol=1e-4)
+
+
+def test_bands_of_a_scene_scaled_together_keep_their_ratios(tmp_path):
+    grid = utm_grid((40, 40))
+    random = np.random.default_rng(0)
+    green = random.uniform(1000, 2000, (40, 40))
+    planes = np.stack([green, green / 4, np.full((40, 40), 22.5), random.uniform(0, 1, (40, 40))])
+    names = ("green", "swir1", "slope", "tir1")
+    path = write_tif(tmp_path / "s.tif", planes.astype(np.float32), grid, descriptions=names)
+    with open_scene(path) as scene:
+        normalise = fit_normaliser(Normalisation("spectral-scene", 0, 100), scene, names)
+        raster = scene.read(grid.window, names)
+    scaled = normalise(raster.values, raster.valid)
+    # The darkest of both bands is 0, the brightest 1, and one line leads from number to number.
+    low, high = planes[:2].min(), planes[:2].max()
+    np.testing.assert_allclose(scaled[:2], (planes[:2] - low) / (high - low), atol=1e-5)
+    assert np.all(scaled[2] == 0.5)
+    assert scaled[3].min() == pytest.approx(0, abs=1e-6)
+    assert scaled[3].max() == pytest.approx(1, abs=1e-6)
