@@ -58,7 +58,7 @@ TERMS = {
 
 NEVER_SHOWN = [
     "real scenes outside the Himalaya and the Karakoram; elsewhere use glacierx adapt or train",
-    "calving fronts, sea ice, ice shelves, tropical glaciers, rock glaciers as a class of their own",
+    "calving fronts, sea ice, ice shelves, tropical glaciers, rock glaciers apart from glaciers",
     "real scenes of PlanetScope, Gaofen, SPOT and ASTER: only rendered ones of some",
     "clouds, cloud shadow, Landsat 7 after May 2003, polar night, SAR",
 ]

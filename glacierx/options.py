@@ -239,6 +239,11 @@ class TrainOptions(Options):
     patience: int = option(
         0, "Stop when so many epochs bring no better score; 0 never stops.", low=0
     )
+    take: str = option(
+        "best",
+        "Which weights the model has: those of the best epoch, or the last.",
+        choices=("best", "last"),
+    )
     share_low: float = option(0.01, "Least share of glacier in a patch.", low=0, high=1)
     share_high: float = option(0.99, "Largest share of glacier in a patch.", low=0, high=1)
     background: float = option(0.1, "Share of patches without glacier.", low=0, high=1)

@@ -147,13 +147,13 @@ class Tiler:
     ) -> Patch:
         columns = slice(span.start, span.start + self.patch_px)
         return Patch(
-            _mirrored(strip.values[..., columns], self.patch_px),
-            _mirrored(strip.valid[..., columns], self.patch_px),
+            mirrored(strip.values[..., columns], self.patch_px),
+            mirrored(strip.valid[..., columns], self.patch_px),
             context,
         )
 
 
-def _mirrored(pixels: NDArray[Any], patch_px: int) -> NDArray[Any]:
+def mirrored(pixels: NDArray[Any], patch_px: int) -> NDArray[Any]:
     """Extend rows and columns to a patch by reflection at the scene's edge."""
     missing = [patch_px - size for size in pixels.shape[-2:]]
     if not any(missing):

@@ -189,7 +189,7 @@ class _Run:
             row["validation"] = found.rounded()
             row["value"] = rounded(value, 6)
             line += f", validation {options.metric} {value:.3f}"
-            self._choose(value if self._judges else None)
+            self._choose(value if self._judges and options.take == "best" else None)
         else:
             self._choose(None)
         row["seconds"] = round(time.monotonic() - began, 2)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from glacierx.errors import ModelError
 from glacierx.networks.layers import Inputs
-from glacierx.predict.tiling import cut
+from glacierx.predict.tiling import cut, mirrored
 from glacierx.training.precision import Precision
 from glacierx.training.samples import ICE, INVALID, OTHER, Source
 
@@ -157,7 +157,13 @@ def predict_source(  # noqa: PLR0913 - what a run is made of
     with torch.inference_mode():
         for down in cut(rows, side, KEEP):
             for across in cut(columns, side, KEEP):
-                values, label = source.read(down.start, across.start, side, side)
+                # As a scene is predicted: beyond a small one its mirror image, not nothing.
+                values, label = (
+                    mirrored(pixels, side)
+                    for pixels in source.read(
+                        down.start, across.start, min(side, rows), min(side, columns)
+                    )
+                )
                 planes, present = planes_of(values, source.roles, roles)
                 x = torch.from_numpy(planes)[None].to(device)
                 told = torch.from_numpy(present)[None].to(device)

@@ -221,3 +221,21 @@ def test_a_network_is_looked_at_in_evaluation_mode():
 def test_disc_factory_is_what_the_tests_think():
     sample = disc_sample(side=96, radius=30)
     assert np.array_equal(sample.label == ICE, disc((96, 96), (48, 48), 30))
+
+
+def test_a_small_scene_is_looked_at_as_it_is_predicted():
+    """Beyond a scene smaller than a tile lies its mirror image: a mean over the tile shows it."""
+
+    class Mean(torch.nn.Module):
+        def forward(self, inputs):
+            mean = inputs.x.mean(dim=(1, 2, 3), keepdim=True)
+            return Output(mask=mean.expand(-1, 1, *inputs.x.shape[-2:]))
+
+    ones = np.ones((1, 40, 24), np.float16)
+    source = Sample("s", ("nir",), ones, np.zeros((40, 24), np.uint8), 10.0)
+    logit = predict_source(
+        Mean(), source, ("nir",), side=64, device=torch.device("cpu"),
+        precision=Precision("fp32", "cpu"),
+    )  # fmt: skip
+    assert logit.shape == (40, 24)
+    np.testing.assert_allclose(logit, 1.0)
