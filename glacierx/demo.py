@@ -32,12 +32,14 @@ class Demonstration:
         picture: The outlines over the scene.
         iou: Of the ice found with the true ice.
         matching: Of the glaciers found with the true glaciers.
+        model: Name of the model or method that found the ice.
     """
 
     outlines: Path
     picture: Path
     iou: float
     matching: Matching
+    model: str
 
 
 def demonstrate(
@@ -72,6 +74,7 @@ def demonstrate(
         picture,
         intersection_over_union(mine > 0, truth > 0),
         match_glaciers(mine, truth, pixel_m2),
+        str(found.record["model"]["name"]),
     )
 
 

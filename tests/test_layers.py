@@ -87,10 +87,12 @@ def test_torch_keeps_to_its_province(module):
     assert not uses_torch or room(module) in {"networks", "predict", "training"}
 
 
-def test_training_knows_nothing_of_outlines_scores_and_made_scenes():
+def test_training_knows_nothing_of_outlines_and_scores():
+    # Adapting keeps a model from forgetting by scenes that are made for it.
     for module in (PACKAGE / "training").rglob("*.py"):
         rooms = {name.split(".")[1] for name in imports(module) if "." in name}
-        assert rooms <= {"errors", "options", "scene", "networks", "predict", "training"}, module
+        allowed = {"errors", "options", "scene", "networks", "predict", "training"}
+        assert rooms <= allowed | ({"simulate"} if module.stem == "adapt" else set()), module
 
 
 def test_networks_know_nothing_but_torch_and_errors():

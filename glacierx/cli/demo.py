@@ -38,7 +38,7 @@ def command(out: Path, size: int, seed: int, overwrite: bool) -> None:
         f"On this made scene the ice found and the true ice have an IoU of {found.iou:.3f}. "
         f"{match.found} outlines were found for {match.reference} true glaciers; "
         f"{match.matched} match with an IoU above 0.5 and hold {match.area_50:.0%} of the true "
-        "area. No network was used."
+        f"area. The ice was found by {found.model}."
     )
     click.echo(found.outlines)
     click.echo(found.picture)

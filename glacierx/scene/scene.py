@@ -46,6 +46,7 @@ class Scene(Handle):
         date: Date of acquisition, ISO 8601, or None.
         date_source: Where the date comes from.
         sensor: Name of the sensor, if it was given.
+        made: What the file says of how it was made, where no satellite saw it; else None.
     """
 
     def __init__(self, name: str, files: Sequence[BandFile], grid: Grid) -> None:
@@ -56,6 +57,7 @@ class Scene(Handle):
         self.date: str | None = None
         self.date_source = ""
         self.sensor: str | None = None
+        self.made: str | None = None
         self._files = tuple(files)
         self._masks: list[QualityMask] = []
         self._inputs: dict[str, Any] = {}
@@ -270,6 +272,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
             file.align(reference.grid, parsed)
         scene = Scene(base_name(path or reference.path), files, reference.grid)
         scene.sensor = record.name if record else None
+        scene.made = reference.tags.get("GLACIERX_MADE")
         scene.date, scene.date_source = _date(date, reference.tags)
         # Choices that change the result, without the folders that they name.
         scene._inputs = {

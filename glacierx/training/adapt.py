@@ -172,7 +172,7 @@ def _keep_back(whole: Sequence[Source], options: AdaptOptions) -> dict[str, list
 
 def _about(model: Model, whole: Sequence[Source], options: AdaptOptions) -> dict[str, Any]:
     """Return what the card says of the scenes, and of the model that was begun with."""
-    own = [source.about["footprint"] for source in whole]
+    own = [source.about["footprint"] for source in whole if "footprint" in source.about]
     return {
         "adapted_from": {"name": model.card.name, "sha256": model.sha256 or None},
         "base": dict(model.card.training),

@@ -131,8 +131,16 @@ class FileSource(Handle):
             "sensor": self.scene.sensor,
             "date": self.scene.date,
             "ignore_border_m": self._belt_m,
-            "footprint": [round(edge, 6) for edge in self.scene.bounds_lonlat()],
+            **self._place(),
         }
+
+    def _place(self) -> dict[str, Any]:
+        """Say where the scene lies, or that its mountains are nowhere."""
+        made = self.scene.made
+        known = {} if made is None else {"made": made}
+        if made is not None and made.startswith("yes"):
+            return known
+        return {**known, "footprint": [round(edge, 6) for edge in self.scene.bounds_lonlat()]}
 
     @property
     def paths(self) -> list[str]:

@@ -59,7 +59,7 @@ def test_fitting_again_gives_the_same_file(folder):
 
 
 def test_outlines_of_a_vector_file_are_fitted_to(folder):
-    run("extract", "scene.tif", "-o", "outlines.gpkg", "--smooth-px", 0)
+    run("extract", "scene.tif", "--model", "ndsi", "-o", "outlines.gpkg", "--smooth-px", 0)
     vector = ("--scene", "scene.tif", "--outlines", "outlines.gpkg", "--layer", "complexes")
     assert "IoU 1.000" in run("fit", "ratio", *vector, "-o", "m.safetensors").stderr
 

@@ -295,7 +295,7 @@ def test_patches_of_joint_scaling_are_learnt_from_and_looked_at():
     card = tiny_card(normalisation=Normalisation("joint-minmax-patch"))
     seen = []
 
-    def trust(batch):
+    def trust(batch, network, done):
         seen.append(batch.x)
         return torch.ones(len(batch.x), *batch.x.shape[-2:])
 
@@ -307,7 +307,7 @@ def test_patches_of_joint_scaling_are_learnt_from_and_looked_at():
 
 def test_what_is_not_trusted_is_not_learnt_from():
     hidden = learner()
-    hidden._trust = lambda batch: torch.zeros(len(batch.x), *batch.x.shape[-2:])
+    hidden._trust = lambda batch, network, done: torch.zeros(len(batch.x), *batch.x.shape[-2:])
     running = hidden.run(1)
     assert running.loss == 0
     assert running.iou == 0
