@@ -32,7 +32,7 @@ def list_models() -> None:
     from glacierx.training.preset import presets
 
     names = shipped_models()
-    click.echo("Models:" if names else "Models: none ships yet; give a file with --model.")
+    click.echo("Models:" if names else "Models: none is installed; give a file with --model.")
     for name in names:
         card = load_card(find_model(name))
         click.echo(f"  {name}  {card.architecture}, {', '.join(card.roles)}")
