@@ -134,6 +134,8 @@ def _publish(folder: Path, path: Path) -> None:
         raise OutputError(f"{path} was not written.")
     try:
         for file in made:
+            # Some libraries write files that their owner alone may read.
+            file.chmod(0o666 & ~_umask())
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
         for file in made:
@@ -143,6 +145,13 @@ def _publish(folder: Path, path: Path) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _umask() -> int:
+    """Return which permissions new files lack; it can be asked for by setting it alone."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

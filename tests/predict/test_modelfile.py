@@ -203,3 +203,10 @@ def test_a_pixel_method_is_no_network(tmp_path):
     save_file({}, path, metadata={METHOD_KEY: "{}"})
     with pytest.raises(ModelError, match="is a fitted pixel method"):
         load_network(path)
+
+
+def test_a_model_file_may_be_read_by_whom_any_new_file_may(tmp_path):
+    plain = tmp_path / "plain"
+    plain.touch()
+    saved = save_network(build_model(tiny_card()), tmp_path / "m.safetensors")
+    assert saved.stat().st_mode == plain.stat().st_mode
