@@ -174,7 +174,8 @@ def test_quiet_says_nothing_and_verbose_says_more(scene, tmp_path):
     assert quiet.stderr == ""
     assert quiet.stdout == f"{tmp_path / 'a.gpkg'}\n"
     plain = run("extract", scene, "-o", tmp_path / "b.gpkg")
-    assert plain.stderr.count("Warning: ") == 2
+    assert plain.stderr.count("Warning: ") == 1
+    assert "There is no DEM" in plain.stderr
     assert "glaciers in" in plain.stderr
 
 
