@@ -144,14 +144,15 @@ def test_a_network_that_is_told_of_planes_tells_zero_from_absent():
 
 
 def test_each_sample_is_told_of_its_own_planes():
+    torch.manual_seed(0)
     network = build("deeplabv3plus", in_channels=2, classes=1, presence=True, **THIN).eval()
     x = torch.rand(1, 2, 32, 32).repeat(2, 1, 1, 1)
     present = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
     with torch.inference_mode():
         both = network(Inputs(x, present=present)).mask
         alone = torch.cat([network(Inputs(x[:1], present=one[None])).mask for one in present])
-    assert torch.allclose(both, alone, atol=1e-6)
-    assert not torch.allclose(both[0], both[1])
+    assert torch.allclose(both, alone, atol=1e-5)
+    assert (both[0] - both[1]).abs().max() > 1e-4
 
 
 def test_new_arguments_leave_the_published_network_as_it_was():

@@ -271,8 +271,8 @@ def test_made_mountains_can_be_seen_by_a_sensor(tmp_path):
         assert file.res == (30, 30)
         assert file.descriptions == ("blue", "green", "red", "nir", "swir1", "tir1", "swir2")
         assert file.read().min() >= 1
-    with gx.open_scene(made.scene, dem=made.dem) as scene, pytest.warns(gx.GlacierxWarning):
-        gx.extract(scene)
+    with gx.open_scene(made.scene, dem=made.dem) as scene:
+        assert gx.extract(scene).record["model"]["name"] == "starter"
 
 
 def test_a_dem_and_outlines_belong_together(tmp_path, real):
