@@ -57,6 +57,7 @@ class Augmenter:
         self._roles, self._kind, self._dropout = tuple(roles), kind, band_dropout
         self._optional = torch.tensor([role in optional for role in roles])
         self._optical = torch.tensor([role in OPTICAL for role in roles])
+        self._measured = torch.tensor([role != "slope" for role in roles])
         self._haze = torch.tensor([HAZE.get(role, 0.0) for role in roles])
         self._sky = torch.tensor([SKY.get(role, 1.0) for role in roles])
 
@@ -73,10 +74,16 @@ class Augmenter:
         return batch
 
     def _lit(self, batch: Batch, random: torch.Generator) -> Batch:
-        """Change light and sensor: gain, offset, gamma, haze, shadow, saturation, noise."""
+        """Change light and sensor: gain, offset, gamma, haze, shadow, saturation, noise.
+
+        How much is drawn for each patch: half of them by less than a quarter of the most, so that
+        scenes as they are remain the rule. Light leaves terrain alone.
+        """
         x, device = batch.x, batch.x.device
         many, planes = x.shape[:2]
-        optical = self._optical.to(device)[None, :, None, None]
+        optical, measured = (
+            which.to(device)[None, :, None, None] for which in (self._optical, self._measured)
+        )
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, 1, 1, generator=random, device=device)
@@ -84,28 +91,31 @@ class Augmenter:
         def uniform(*shape: int) -> Tensor:
             return torch.rand(*shape, 1, 1, generator=random, device=device)
 
-        gain = torch.exp(0.15 * normal(many, 1) + 0.08 * normal(many, planes))
-        offset = 0.05 * normal(many, 1) + 0.03 * normal(many, planes)
-        gamma = torch.exp(0.2 * normal(many, 1) + 0.08 * normal(many, planes))
-        lit = x.clamp_min(1e-3) ** gamma * gain + x.clamp_max(0) + offset
-        shade = blobs(x, 6, random)
-        with_shadow = uniform(many, 1) < 0.25
-        depth = shade * with_shadow * (0.5 + 0.5 * uniform(many, 1))
-        lit = torch.where(
-            optical, lit * (1 - depth * (1 - self._sky.to(device)[None, :, None, None])), lit
+        strength = uniform(many, 1) ** 2
+        own = torch.where(optical, 0.03, 0.1) * measured
+        gain = torch.exp(
+            strength * (0.15 * normal(many, 1) * optical + 0.08 * normal(many, planes) * measured)
         )
-        veil = blobs(x, 3, random) * (uniform(many, 1) < 0.2) * uniform(many, 1)
+        offset = strength * (0.05 * normal(many, 1) * optical + own * normal(many, planes))
+        gamma = torch.exp(
+            strength * optical * (0.2 * normal(many, 1) + 0.08 * normal(many, planes))
+        )
+        lit = x.clamp_min(1e-3) ** gamma * gain + x.clamp_max(0) + offset
+        shade = blobs(x, 6, random) * (uniform(many, 1) < 0.4 * strength)
+        depth = shade * (0.5 + 0.5 * uniform(many, 1))
+        lit = lit * (1 - depth * (1 - self._sky.to(device)[None, :, None, None]))
+        veil = blobs(x, 3, random) * (uniform(many, 1) < 0.4 * strength) * uniform(many, 1)
         haze = veil * self._haze.to(device)[None, :, None, None] * 2
         lit = lit * (1 - haze) + haze * 0.9
         level = 0.6 + 0.6 * uniform(many, 1)
-        saturated = (uniform(many, 1) < 0.25) & optical
+        saturated = (uniform(many, 1) < 0.4 * strength) & optical
         lit = torch.where(saturated, torch.minimum(lit, level), lit)
         # One field of noise, shifted from plane to plane, costs a tenth of one for each.
         noise = torch.randn(many, 1, *x.shape[-2:], generator=random, device=device)
-        strength = 0.03 * uniform(many, 1) ** 2
+        noise *= 0.03 * strength * uniform(many, 1)
         for plane in range(planes):
             shift = (37 * plane % x.shape[-2], 53 * plane % x.shape[-1])
-            lit[:, plane] += (strength * noise.roll(shift, (-2, -1)))[:, 0]
+            lit[:, plane] += noise.roll(shift, (-2, -1))[:, 0]
         valid = (batch.label != INVALID)[:, None]
         there = batch.present[..., None, None] * valid
         return Batch(lit.clamp(-0.5, 1.5) * there, batch.present, batch.label)
