@@ -6,7 +6,8 @@
 DATA holds the data sets landsat8_nw_himalaya, sentinel2_debris, landsat7_everest and
 sentinel2_khumbu, and beside it, in ../splits, DEMs with inventories. WORK takes the rendered
 scenes, the manifest and the run, which goes on where it was interrupted when the same command is
-given again. Variants change one thing each; --budget is a share of the steps of the whole recipe.
+given again. Variants change one thing each; with --budget they learn for a share of the first
+cycle alone.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glacierx.options import SimulateOptions, TrainOptions
+from glacierx.options import SimulateOptions
 from glacierx.predict.card import Card
 from glacierx.predict.device import choose_device
 from glacierx.predict.modelfile import build_model, save_network
@@ -28,7 +29,8 @@ from glacierx.training.preset import load_preset
 from glacierx.training.run import Place
 from glacierx.training.train import train
 
-EPOCHS = 50
+# Epochs and highest learning rate of each cycle; the second begins with the weights of the first.
+CYCLES = ((50, 4e-3), (30, 2e-3))
 # How often a pixel of a set is drawn, so that each has its share of the patches: Landsat 8 and
 # Sentinel-2 a third each, made and rendered scenes a seventh, the two small ones the rest.
 WEIGHTS = {"landsat8": 1.0, "sentinel2": 1.0, "everest": 4.0, "khumbu": 1.5, "made": 0.1}
@@ -201,7 +203,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="starter")
-    parser.add_argument("--budget", type=float, default=1.0, help="share of the steps")
+    parser.add_argument("--budget", type=float, default=1.0, help="share of the first cycle, alone")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     variant = VARIANTS[given.variant]
@@ -217,24 +219,34 @@ def main() -> None:
         and has_bands(entry, variant.bands)
     ]
     write_manifest(lines, folder / "scenes.csv")
-    options: TrainOptions = load_preset("starter").train_options(
-        **{"epochs": max(1, round(EPOCHS * given.budget)), **dict(variant.options)}
-    )
-    model = build_model(card_of(variant, name), options.seed)
+    first = CYCLES[0]
+    cycles = CYCLES if given.budget == 1 else ((max(1, round(first[0] * given.budget)), first[1]),)
+    plan = [
+        load_preset("starter").train_options(
+            **{"epochs": epochs, "lr": lr, **dict(variant.options)}
+        )
+        for epochs, lr in cycles
+    ]
     keep_memory()
-    place = Place(folder / "run", resume=True, device=choose_device(given.device))
-    trained = train(
-        folder / "scenes.csv",
-        model,
-        options,
-        place=place,
-        progress=lambda done, total, what: print(f"{done}/{total} {what}", flush=True),
-    )
+    trained = model = build_model(card_of(variant, name), plan[0].seed)
+    for number, options in enumerate(plan, 1):
+        trained = train(
+            folder / "scenes.csv",
+            replace(trained, card=model.card),
+            options,
+            place=Place(folder / f"run-{number}", resume=True, device=choose_device(given.device)),
+            progress=lambda done, total, what: print(f"{done}/{total} {what}", flush=True),
+        )
     groups = {entry["group"] for entry in lines if entry["split"] == "train"}
     terms = {group: TERMS[group] for group in sorted(groups)}
     card = replace(
         trained.card,
-        training={**trained.card.training, "terms": terms, "never_shown": NEVER_SHOWN},
+        training={
+            **trained.card.training,
+            "cycles": [options.as_record() for options in plan],
+            "terms": terms,
+            "never_shown": NEVER_SHOWN,
+        },
         citation="glacierx, and the sources of training.terms",
     )
     path = folder / f"{name}.safetensors"

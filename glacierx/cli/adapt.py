@@ -1,6 +1,5 @@
 """glacierx adapt."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +80,7 @@ def command(
     from glacierx.scene.output import check_output
     from glacierx.training.adapt import adapt
     from glacierx.training.manifest import Row
+    from glacierx.training.memory import keep_memory
     from glacierx.training.run import Place
 
     check_model_path(output)
@@ -108,7 +108,8 @@ def command(
         )
         for path, labels in zip(paths, files, strict=True)
     ]
-    place = replace(Place(), device=choose_device(device))
+    place = Place(device=choose_device(device))
+    keep_memory()
     adapted = adapt(
         start,
         rows,

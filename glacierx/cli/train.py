@@ -81,6 +81,7 @@ def command(
     from glacierx.predict.model import load_model
     from glacierx.predict.modelfile import Model, build_model, check_model_path, save_network
     from glacierx.scene.output import check_output
+    from glacierx.training.memory import keep_memory
     from glacierx.training.run import Place
     from glacierx.training.train import estimate, open_data, train
     from glacierx.training.train import export as write_samples
@@ -89,6 +90,7 @@ def command(
     if not isinstance(model, Model):
         raise OptionError(f"--init {init} is a pixel method. Give the model of a network.")
     place = Place(device=choose_device(device))
+    keep_memory()
     if export is not None or only_estimate:
         if export is not None:
             check_output(export, overwrite=overwrite, inputs=[data])

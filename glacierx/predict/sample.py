@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.predict.normalise import SPECTRAL, Normalisation, Normaliser
+from glacierx.predict.normalise import JOINT, SPECTRAL, Normalisation, Normaliser
 from glacierx.scene.scene import Scene
 from glacierx.scene.sensors import OPTICAL
 
@@ -47,24 +47,23 @@ def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> No
         scene: The scene.
         roles: The card's roles; those that the scene lacks are left out.
     """
-    present = [role in scene.available for role in roles]
-    if how.kind == "joint-minmax-patch":
+    if how.kind == JOINT:
         return Normaliser(None, None)
+    present = [role for role in roles if role in scene.available]
     if how.kind == "fixed":
+        at = [list(roles).index(role) for role in present]
         mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
-        return Normaliser(mean[present], std[present])
-    sample = sample_scene(scene, [role for role in roles if role in scene.available])
+        return Normaliser(mean[at], std[at])
+    sample = sample_scene(scene, present)
     if sample.shape[1] == 0:
         nothing = np.zeros(len(sample), np.float32)
         return Normaliser(nothing, nothing + 1)
     low, high = np.percentile(sample, [how.low, how.high], axis=1).astype(np.float32)
     if how.kind == SPECTRAL:
-        named = [role for role in roles if role in scene.available]
-        optical = [number for number, role in enumerate(named) if role in OPTICAL]
-        if optical:
+        optical, slope = np.isin(present, OPTICAL), np.isin(present, "slope")
+        if optical.any():
             low[optical], high[optical] = np.percentile(sample[optical], [how.low, how.high])
-        for number in (number for number, role in enumerate(named) if role == "slope"):
-            low[number], high[number] = 0, SLOPE_DEG
+        low[slope], high[slope] = 0, SLOPE_DEG
     return Normaliser(low, np.maximum(high - low, np.float32(1e-12)), bounded=True)
 
 

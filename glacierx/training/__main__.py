@@ -25,6 +25,7 @@ from glacierx.predict.modelfile import (
     save_network,
 )
 from glacierx.scene.staging import check_free
+from glacierx.training.memory import keep_memory
 from glacierx.training.preset import load_preset, presets
 from glacierx.training.run import Place
 from glacierx.training.train import estimate, open_data, train
@@ -82,6 +83,7 @@ def _run(given: dict[str, object]) -> None:
         choose_device(str(given["device"])),
         bool(given["overwrite"]),
     )
+    keep_memory()
     if given["estimate"]:
         with open_data(data, card, options=options) as opened:
             sys.stdout.write(estimate(model, opened, options, place).summary() + "\n")

@@ -18,19 +18,18 @@ from glacierx.networks.layers import Inputs
 from glacierx.options import AdaptOptions, SimulateOptions, TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model
-from glacierx.predict.normalise import JOINT
 from glacierx.simulate.simulate import simulate
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
-from glacierx.training.loop import Learner, steps_of
+from glacierx.training.loop import TIMED_STEPS, Learner, Trust, steps_of
 from glacierx.training.manifest import Row
-from glacierx.training.precision import choose_precision
-from glacierx.training.run import Place, learn, tile_px
+from glacierx.training.precision import Precision, choose_precision
+from glacierx.training.run import Place, learn, view_of
 from glacierx.training.samples import ICE, OTHER, Sample, Source, load_samples, load_source
 from glacierx.training.sources import FileSource, open_sources
 from glacierx.training.split import LEAST_PX, split_blocks
 from glacierx.training.train import check_scaling
-from glacierx.training.validate import Validation, rounded_scores, validate
+from glacierx.training.validate import rounded_scores, validate
 
 Progress = Callable[[int, int, str], None]
 EPOCH_PATCHES = 160
@@ -116,39 +115,30 @@ def adapt(  # noqa: PLR0913 - one keyword for each thing that can be given
             *parts["train"],
             *_against_forgetting(parts["train"], model.card, options, replay),
         ]
-        how = _train_options(model, taught, options, place, began)
-
-        def look(network: nn.Module, held: Sequence[Source]) -> Validation:
-            return validate(
-                network.to(place.device),
-                held,
-                model.card.roles,
-                side=tile_px(how, network),
-                device=place.device,
-                precision=choose_precision(how.precision, place.device),
-                jointly=model.card.normalisation.kind == JOINT,
-            )
-
-        before = look(model.network, parts["test"]).pooled().scores()
+        precision = choose_precision(options.precision, place.device)
+        trust = doubting(options.doubt, precision) if options.doubt else None
+        how = _train_options(model, taught, options, place, trust, began)
+        view = view_of(model, how, place.device)
+        first = copy.deepcopy(model.network).to(place.device)
+        before = validate(first, parts["test"], view).pooled().scores()
         learnt = learn(
             model,
             [*taught, *parts["validation"]],
             how,
             place,
             about=_about(given, whole, options),
-            trust=doubting(options.doubt) if options.doubt else None,
-            start=look(model.network, parts["validation"]),
+            trust=trust,
+            start=validate(first, parts["validation"], view),
             progress=progress,
         )
-        after = look(learnt.network, parts["test"]).pooled().scores()
-    scores = {
-        "held_out": {
-            "before": rounded_scores(before),
-            "after": rounded_scores(after),
-            "data": "blocks of the adapted scenes that neither taught nor chose",
-        }
+        after = validate(learnt.network.to(place.device), parts["test"], view).pooled().scores()
+    held_out = {
+        "before": rounded_scores(before),
+        "after": rounded_scores(after),
+        "data": "blocks of the adapted scenes that neither taught nor chose",
     }
-    found = Model(learnt.network.cpu(), replace(learnt.card, scores=scores))
+    card = replace(learnt.card, scores={**learnt.card.scores, "held_out": held_out})
+    found = Model(learnt.network.cpu(), card)
     return Adapted(found, before, after, (time.monotonic() - began) / 60)
 
 
@@ -182,11 +172,12 @@ def _about(model: Model, whole: Sequence[Source], options: AdaptOptions) -> dict
     }
 
 
-def doubting(doubt: float) -> Callable[[Batch, nn.Module, float], Tensor]:
+def doubting(doubt: float, precision: Precision) -> Trust:
     """Return what labels count by what the averaged network says of them.
 
     Args:
         doubt: Labels of a lower probability than this count less, down to a tenth.
+        precision: Numbers that the network computes in.
     """
 
     def trust(batch: Batch, network: nn.Module, done: float) -> Tensor:
@@ -194,7 +185,7 @@ def doubting(doubt: float) -> Callable[[Batch, nn.Module, float], Tensor]:
             return torch.ones(batch.label.shape, device=batch.x.device)
         network.eval()
         x = batch.x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.device.type == "cpu"):
+        with precision.autocast():
             p = torch.sigmoid(network(Inputs(x, present=batch.present)).mask[:, 0].float())
         agrees = torch.where(batch.label == ICE, p, torch.where(batch.label == OTHER, 1 - p, 1.0))
         return (agrees / doubt).clamp(LEAST_TRUST, 1.0)
@@ -244,7 +235,12 @@ def _made(card: Card, gsd_m: float, seed: int) -> list[Sample]:
 
 
 def _train_options(
-    model: Model, train: Sequence[Source], options: AdaptOptions, place: Place, began: float
+    model: Model,
+    train: Sequence[Source],
+    options: AdaptOptions,
+    place: Place,
+    trust: Trust | None,
+    began: float,
 ) -> TrainOptions:
     """Choose as many epochs as the time allows, from a few steps that are timed."""
     given: dict[str, Any] = {
@@ -258,15 +254,13 @@ def _train_options(
         model.card,
         train,
         trial,
-        steps=100,
+        # So few that the steps that are timed doubt labels, as most of the run will.
+        steps=1 + TIMED_STEPS,
         device=place.device,
         precision=choose_precision(options.precision, place.device),
-        trust=doubting(options.doubt) if options.doubt else None,
+        trust=trust,
     )
-    learner.run(1)
-    timed = time.monotonic()
-    learner.run(3)
-    each = (time.monotonic() - timed) / 2
+    each = learner.time_step()
     left = options.minutes * 60 - (time.monotonic() - began)
     per_epoch, _ = steps_of(trial)
     epochs = int(np.clip(0.75 * left / (each * per_epoch), FEWEST_EPOCHS, MOST_EPOCHS))

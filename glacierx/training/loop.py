@@ -27,6 +27,7 @@ from glacierx.training.samples import ICE, Labels, Source, Values
 from glacierx.training.schedule import learning_rate
 from glacierx.training.validate import joint_minmax, planes_of
 
+TIMED_STEPS = 3
 Window = tuple[Values, Labels, NDArray[np.float32]]
 Trust = Callable[[Batch, nn.Module, float], Tensor]
 """Say what each pixel of a batch counts (batch, rows, columns), 0 to 1, by the averaged network
@@ -123,6 +124,11 @@ class Learner:
     def networks(self) -> dict[str, nn.Module]:
         """Everything with weights that a state must hold."""
         return {"network": self.network, **({"average": self._ema} if self._ema else {})}
+
+    def time_step(self) -> float:
+        """Take a few steps and return the seconds of one; the first is not counted."""
+        self.run(self.step + 1)
+        return self.run(self.step + TIMED_STEPS).seconds / TIMED_STEPS
 
     def run(self, until: int) -> Running:
         """Take steps up to step *until*.

@@ -25,11 +25,12 @@ from glacierx.training.draw import survey
 from glacierx.training.journal import Journal
 from glacierx.training.loop import Learner, Trust, describe, steps_of
 from glacierx.training.pictures import draw_validation
-from glacierx.training.precision import Precision, choose_precision
+from glacierx.training.precision import choose_precision
 from glacierx.training.samples import Source
 from glacierx.training.state import load_state, read_about, save_state
 from glacierx.training.validate import (
     Validation,
+    View,
     best_temperature,
     predict_source,
     reliability,
@@ -105,12 +106,13 @@ def learn(  # noqa: PLR0913 - what a run is made of
         precision=precision,
         trust=trust,
     )
-    run = _Run(model, learner, held, options, place, precision, identity(model, sources, options))
+    run = _Run(model, learner, held, options, place, identity(model, sources, options))
     run.begin(start)
     tell = progress or (lambda done, total, what: None)
     while learner.step < steps and not run.is_done():
         until = min(steps, (learner.step // per_epoch + 1) * per_epoch)
-        tell(learner.step, steps, run.epoch(until, steps))
+        line = run.epoch(until)
+        tell(learner.step, steps, line)
     return run.finish(about or {})
 
 
@@ -124,11 +126,11 @@ class _Run:
         held: Sequence[Source],
         options: TrainOptions,
         place: Place,
-        precision: Precision,
         identity: str,
     ) -> None:
         self._model, self._learner, self._held = model, learner, held
-        self._options, self._place, self._precision = options, place, precision
+        self._options, self._place = options, place
+        self._view = view_of(model, options, place.device)
         self._identity = identity
         self._journal = Journal(place.folder)
         self._best: dict[str, Any] | None = None
@@ -176,7 +178,7 @@ class _Run:
         per_epoch, _ = steps_of(self._options)
         return self._learner.step - int(best["step"]) >= patience * per_epoch
 
-    def epoch(self, until: int, steps: int) -> str:
+    def epoch(self, until: int) -> str:
         """Learn for an epoch, look at what was learnt, write it down; return a line on it."""
         learner, options = self._learner, self._options
         began = time.monotonic()
@@ -184,7 +186,7 @@ class _Run:
         row: dict[str, Any] = {"step": learner.step, **describe(running, options)}
         line = f"loss {row['loss']:.3f}, IoU {row['iou']:.3f}"
         if self._held:
-            found = self.look(learner.average)
+            found = validate(learner.average, self._held, self._view)
             value = found.value(options.metric)
             row["validation"] = found.rounded()
             row["value"] = rounded(value, 6)
@@ -220,18 +222,6 @@ class _Run:
     def _keep(self) -> None:
         self._best_network.load_state_dict(self._learner.average.state_dict())
 
-    def look(self, network: nn.Module) -> Validation:
-        """Run a network over the held-out scenes."""
-        return validate(
-            network,
-            self._held,
-            self._model.card.roles,
-            side=tile_px(self._options, network),
-            device=self._place.device,
-            precision=self._precision,
-            jointly=self._model.card.normalisation.kind == JOINT,
-        )
-
     def finish(self, about: Mapping[str, Any]) -> Model:
         """Return the best weights with their card."""
         network = self._best_network.eval()
@@ -239,14 +229,14 @@ class _Run:
         training: dict[str, Any] = {
             **about,
             "options": self._options.as_record(),
-            "precision": self._precision.name,
+            "precision": self._view.precision.name,
             "versions": versions(),
             "best": self._best,
         }
         scores: dict[str, Any] = {}
         temperature = card.temperature
         if self._held:
-            found = self.look(network)
+            found = validate(network, self._held, self._view)
             pooled = found.pooled()
             temperature = best_temperature(pooled)
             scores["validation"] = found.rounded()
@@ -267,15 +257,7 @@ class _Run:
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir()
         for number, source in enumerate(self._held[:: max(1, len(self._held) // PICTURES)]):
-            logit = predict_source(
-                network,
-                source,
-                self._model.card.roles,
-                side=tile_px(self._options, network),
-                device=self._place.device,
-                precision=self._precision,
-                jointly=self._model.card.normalisation.kind == JOINT,
-            )
+            logit = predict_source(network, source, self._view)
             # Scenes of several folders can have one name, and a name can hold anything.
             name = re.sub(r"[^\w-]+", "_", str(Path(source.name).with_suffix("")))
             draw_validation(source, logit, pictures / f"{number}_{name}.png")
@@ -295,10 +277,16 @@ def _can_judge(held: Sequence[Source]) -> bool:
     return bool(ice)
 
 
-def tile_px(options: TrainOptions, network: nn.Module) -> int:
-    """Return the side of the tiles that held-out scenes are looked at by."""
-    stride = int(getattr(network, "stride", 1))
-    return -(-2 * options.patch_px // stride) * stride
+def view_of(model: Model, options: TrainOptions, device: torch.device) -> View:
+    """Return how held-out scenes are shown: by tiles twice as wide as what is learnt from."""
+    stride = int(getattr(model.network, "stride", 1))
+    return View(
+        model.card.roles,
+        -(-2 * options.patch_px // stride) * stride,
+        device,
+        choose_precision(options.precision, device),
+        jointly=model.card.normalisation.kind == JOINT,
+    )
 
 
 def versions() -> dict[str, str]:

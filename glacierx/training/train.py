@@ -1,6 +1,5 @@
 """From a manifest or a sample file to a model."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from glacierx.training.samples import Source, load_samples, save_samples
 from glacierx.training.split import split_sources
 
 Progress = Callable[[int, int, str], None]
-TIMED_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -190,10 +188,7 @@ def estimate(model: Model, data: Data, options: TrainOptions, place: Place = Pla
         device=place.device,
         precision=choose_precision(options.precision, place.device),
     )
-    learner.run(1)
-    began = time.monotonic()
-    learner.run(1 + TIMED_STEPS)
-    seconds = (time.monotonic() - began) / TIMED_STEPS
+    seconds = learner.time_step()
     patches = options.batch * options.accumulate
     known = sum(s.pixels[1] for s in learner.sampler.surveys)
     return Estimate(

@@ -65,6 +65,25 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class View:
+    """How a network is shown whole scenes.
+
+    Attributes:
+        roles: What the network's planes measure.
+        side: Side of the tiles, in pixels.
+        device: Where the network is.
+        precision: Numbers that it computes in.
+        jointly: Scale each tile by the least and greatest of all its planes together.
+    """
+
+    roles: Sequence[str]
+    side: int
+    device: torch.device
+    precision: Precision
+    jointly: bool = False
+
+
+@dataclass(frozen=True)
 class Validation:
     """What was found on held-out scenes.
 
@@ -128,31 +147,19 @@ def joint_minmax(x: Tensor, present: Tensor, label: Tensor) -> Tensor:
     return torch.where(there, scaled, 0.0)
 
 
-def predict_source(  # noqa: PLR0913 - what a run is made of
-    network: nn.Module,
-    source: Source,
-    roles: Sequence[str],
-    *,
-    side: int,
-    device: torch.device,
-    precision: Precision,
-    jointly: bool = False,
-) -> NDArray[np.float32]:
+def predict_source(network: nn.Module, source: Source, view: View) -> NDArray[np.float32]:
     """Return a network's logits of ice for a whole scene (rows, columns).
 
     Args:
         network: The network, in evaluation mode.
         source: The scene.
-        roles: What the network's planes measure.
-        side: Side of the tiles that it is looked at by.
-        device: Where the network is.
-        precision: Numbers that it computes in.
-        jointly: Scale each tile by the least and greatest of all its planes together.
+        view: How it is shown.
 
     Raises:
         ModelError: A logit is no number.
     """
     rows, columns = source.shape
+    side = view.side
     logits = np.zeros((rows, columns), np.float32)
     with torch.inference_mode():
         for down in cut(rows, side, KEEP):
@@ -164,12 +171,12 @@ def predict_source(  # noqa: PLR0913 - what a run is made of
                         down.start, across.start, min(side, rows), min(side, columns)
                     )
                 )
-                planes, present = planes_of(values, source.roles, roles)
-                x = torch.from_numpy(planes)[None].to(device)
-                told = torch.from_numpy(present)[None].to(device)
-                if jointly:
-                    x = joint_minmax(x, told, torch.from_numpy(label)[None].to(device))
-                with precision.autocast():
+                planes, present = planes_of(values, source.roles, view.roles)
+                x = torch.from_numpy(planes)[None].to(view.device)
+                told = torch.from_numpy(present)[None].to(view.device)
+                if view.jointly:
+                    x = joint_minmax(x, told, torch.from_numpy(label)[None].to(view.device))
+                with view.precision.autocast():
                     out = network(
                         Inputs(x.contiguous(memory_format=torch.channels_last), present=told)
                     ).mask[0, 0]
@@ -188,24 +195,13 @@ def predict_source(  # noqa: PLR0913 - what a run is made of
     return logits
 
 
-def validate(  # noqa: PLR0913 - what a run is made of
-    network: nn.Module,
-    sources: Sequence[Source],
-    roles: Sequence[str],
-    *,
-    side: int,
-    device: torch.device,
-    precision: Precision,
-    jointly: bool = False,
-) -> Validation:
+def validate(network: nn.Module, sources: Sequence[Source], view: View) -> Validation:
     """Run a network in evaluation mode over every pixel of some scenes, one at a time."""
     network.eval()
     groups: dict[str, Counts] = {}
     dices = []
     for source in sources:
-        logit = predict_source(
-            network, source, roles, side=side, device=device, precision=precision, jointly=jointly
-        )
+        logit = predict_source(network, source, view)
         _, label = source.read(0, 0, *source.shape)
         groups.setdefault(source.group, Counts()).add(logit, label)
         known = label <= ICE

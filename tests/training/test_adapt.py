@@ -27,6 +27,7 @@ from glacierx.training.adapt import EPOCH_PATCHES, _against_forgetting, adapt, d
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
 from glacierx.training.manifest import Row
+from glacierx.training.precision import Precision
 from glacierx.training.run import learn
 from glacierx.training.samples import ICE, IGNORED, OTHER, Sample, save_samples
 from glacierx.training.train import scaling_of
@@ -106,7 +107,7 @@ def test_labels_are_trusted_by_what_the_averaged_network_says():
 
     label = torch.tensor([[[ICE, ICE, ICE, OTHER]]], dtype=torch.uint8)
     batch = Batch(torch.zeros(1, 2, 1, 4), torch.ones(1, 2), label)
-    trust = doubting(0.2)
+    trust = doubting(0.2, Precision("fp32", "cpu"))
     assert trust(batch, Says(), 0.1).tolist() == [[[1, 1, 1, 1]]]
     # 0.5 is above 0.2; 0.1 is half of it; 0.01 reaches the least; 1 - 0.9 is half of 0.2.
     weights = trust(batch, Says(), 0.9)

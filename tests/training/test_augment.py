@@ -108,6 +108,34 @@ def test_light_keeps_ice_brighter_than_rock_in_most_patches():
     assert float((ice > rock).float().mean()) > 0.95
 
 
+def changed(roles, value=0.5):
+    """How far 2,000 even patches are from what they were, plane by plane."""
+    batch = Batch(
+        torch.full((2000, len(roles), 16, 16), value), torch.ones(2000, len(roles)),
+        torch.ones(2000, 16, 16).byte(),
+    )  # fmt: skip
+    found = augmenter(roles=roles)(batch, generator())
+    known = found.label != INVALID
+    return [
+        ((found.x[:, plane] - value).abs() * known).sum((1, 2)) / known.sum((1, 2))
+        for plane in range(len(roles))
+    ]
+
+
+def test_most_patches_are_changed_little_and_some_much():
+    for change in changed(("blue", "nir")):
+        assert change.median() < 0.06
+        assert change.quantile(0.95) > 0.15
+
+
+def test_light_and_sensor_leave_slopes_alone():
+    """The slope of a DEM has neither gain nor haze; noise alone is laid over it."""
+    slope, thermal, elevation = changed(("slope", "tir1", "elevation"))
+    assert slope.max() < 0.04
+    assert thermal.quantile(0.95) > 0.05
+    assert elevation.quantile(0.95) > 0.05
+
+
 @pytest.mark.parametrize("chance", [0.5, 1.0])
 def test_band_dropout_leaves_three_optical_planes_or_nir(chance):
     roles = STARTER.roles

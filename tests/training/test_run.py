@@ -11,7 +11,7 @@ from glacierx.predict.modelfile import Model, build_model, load_network, save_ne
 from glacierx.predict.normalise import Normalisation
 from glacierx.training.loop import Learner
 from glacierx.training.precision import choose_precision
-from glacierx.training.run import Place, learn, tile_px
+from glacierx.training.run import Place, learn, view_of
 from glacierx.training.samples import OTHER, Sample
 from glacierx.training.validate import Validation
 
@@ -115,12 +115,12 @@ def test_the_best_weights_are_taken_and_not_the_last(monkeypatch):
         return next(values)
 
     def progress(done, total, what):
-        seen.append(what)
+        seen.append(done)
 
     monkeypatch.setattr(Validation, "value", value)
     found = learn(build_model(tiny_card()), SCENES, quick(epochs=4), progress=progress)
     assert found.card.training["best"] == {"step": 8, "value": 0.9}
-    assert len(seen) == 4
+    assert seen == [4, 8, 12, 16]
     # The same run of two epochs ends with these weights: the rate does not change in between.
     values = iter([0.3, 0.9, 0.5, 0.9])
     options = quick(epochs=4, schedule="constant")
@@ -316,8 +316,8 @@ def test_what_is_not_trusted_is_not_learnt_from():
 def test_tiles_of_a_validation_are_two_patches_wide_and_fit_the_stride():
     network = torch.nn.Module()
     network.stride = 48
-    assert tile_px(quick(patch_px=64), network) == 144
-    assert tile_px(quick(patch_px=64), torch.nn.Module()) == 128
+    for given, side in ((network, 144), (torch.nn.Module(), 128)):
+        assert view_of(Model(given, tiny_card()), quick(patch_px=64), CPU).side == side
 
 
 def test_bf16_learns_too(tmp_path):

@@ -15,6 +15,7 @@ from glacierx.training.validate import (
     best_temperature,
     joint_minmax,
     planes_of,
+    View,
     predict_source,
     reliability,
     validate,
@@ -52,7 +53,7 @@ class Plane(torch.nn.Module):
 
 
 def looked(network, sources, side=64, **more):
-    return validate(network, sources, ROLES, side=side, device=CPU, precision=FP32, **more)
+    return validate(network, sources, View(ROLES, side, CPU, FP32, **more))
 
 
 def test_scores_are_those_of_scikit_learn():
@@ -136,7 +137,7 @@ def test_planes_go_to_their_slots_and_absent_ones_are_zero():
 @pytest.mark.parametrize("side", [16, 32, 64, 256])
 def test_tiles_join_to_the_whole(side):
     sample = disc_sample(side=96)
-    found = predict_source(Plane(), sample, ROLES, side=side, device=CPU, precision=FP32)
+    found = predict_source(Plane(), sample, View(ROLES, side, CPU, FP32))
     assert found == pytest.approx((sample.values[0].astype(np.float32) - 0.5) * 10)
 
 
@@ -144,7 +145,7 @@ def test_tiles_of_a_network_are_near_the_whole():
     network = build_model(tiny_card()).network
     sample = disc_sample(side=192)
     tiles, whole = (
-        predict_source(network, sample, ROLES, side=side, device=CPU, precision=FP32)
+        predict_source(network, sample, View(ROLES, side, CPU, FP32))
         for side in (128, 192)
     )
     assert tiles.shape == whole.shape == (192, 192)
@@ -196,7 +197,7 @@ def test_held_out_tiles_are_scaled_jointly_where_patches_are():
     dim = Sample("d", sample.roles, (sample.values * 0.1 + 0.4).astype(np.float16),
                  sample.label, 10.0)  # fmt: skip
     network = Plane(shift=0.0)
-    found = predict_source(network, dim, ROLES, side=64, device=CPU, precision=FP32, jointly=True)
+    found = predict_source(network, dim, View(ROLES, 64, CPU, FP32, jointly=True))
     expected = Normaliser(None, None)(dim.values.astype(np.float32), np.ones((64, 64), bool))
     assert found / 10 == pytest.approx(expected[0], abs=1e-5)
 
@@ -233,9 +234,6 @@ def test_a_small_scene_is_looked_at_as_it_is_predicted():
 
     ones = np.ones((1, 40, 24), np.float16)
     source = Sample("s", ("nir",), ones, np.zeros((40, 24), np.uint8), 10.0)
-    logit = predict_source(
-        Mean(), source, ("nir",), side=64, device=torch.device("cpu"),
-        precision=Precision("fp32", "cpu"),
-    )  # fmt: skip
+    logit = predict_source(Mean(), source, View(("nir",), 64, CPU, FP32))
     assert logit.shape == (40, 24)
     np.testing.assert_allclose(logit, 1.0)
