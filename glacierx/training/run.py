@@ -119,7 +119,7 @@ def learn(  # noqa: PLR0913 - what a run is made of
 class _Run:
     """What a run knows beside its network."""
 
-    def __init__(  # noqa: PLR0913 - what a run is made of
+    def __init__(
         self,
         model: Model,
         learner: Learner,

@@ -12,10 +12,10 @@ from glacierx.training.samples import ICE, IGNORED, INVALID, OTHER, Sample
 from glacierx.training.validate import (
     Counts,
     Validation,
+    View,
     best_temperature,
     joint_minmax,
     planes_of,
-    View,
     predict_source,
     reliability,
     validate,
@@ -145,8 +145,7 @@ def test_tiles_of_a_network_are_near_the_whole():
     network = build_model(tiny_card()).network
     sample = disc_sample(side=192)
     tiles, whole = (
-        predict_source(network, sample, View(ROLES, side, CPU, FP32))
-        for side in (128, 192)
+        predict_source(network, sample, View(ROLES, side, CPU, FP32)) for side in (128, 192)
     )
     assert tiles.shape == whole.shape == (192, 192)
     # They see other means; the logits of an untrained network go the same way all the same.
