@@ -310,7 +310,7 @@ class AdaptOptions(Options):
     made: float = option(
         0.2, "Share of patches of made scenes, against forgetting.", low=0, high=0.9
     )
-    lr: float = option(5e-4, "Highest learning rate.", low=1e-8, high=1)
+    lr: float = option(3e-4, "Highest learning rate.", low=1e-8, high=1)
     patch_px: int = option(256, "Side of a patch in pixels.", low=32, high=4096)
     batch: int = option(8, "Patches that go through the network at once.", low=1, high=4096)
     precision: str = option(

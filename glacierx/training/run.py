@@ -19,6 +19,7 @@ from torch import nn
 from glacierx import __version__
 from glacierx.errors import GlacierxWarning, ModelError, OutputError
 from glacierx.options import TrainOptions
+from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model
 from glacierx.predict.normalise import JOINT
 from glacierx.training.draw import survey
@@ -69,7 +70,6 @@ def learn(  # noqa: PLR0913 - what a run is made of
     *,
     about: Mapping[str, Any] | None = None,
     trust: Trust | None = None,
-    start: Validation | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Train a network.
@@ -81,7 +81,6 @@ def learn(  # noqa: PLR0913 - what a run is made of
         place: Where the run is kept, and on which device.
         about: What the card says of the data.
         trust: What each pixel counts; see `glacierx.training.loop.Learner`.
-        start: Scores before the first step; weights that are never better than these are not taken.
         progress: Called after each epoch.
 
     Returns:
@@ -107,7 +106,7 @@ def learn(  # noqa: PLR0913 - what a run is made of
         trust=trust,
     )
     run = _Run(model, learner, held, options, place, identity(model, sources, options))
-    run.begin(start)
+    run.begin()
     tell = progress or (lambda done, total, what: None)
     while learner.step < steps and not run.is_done():
         until = min(steps, (learner.step // per_epoch + 1) * per_epoch)
@@ -137,11 +136,9 @@ class _Run:
         self._judges = _can_judge(held)
         self._best_network: nn.Module = copy.deepcopy(learner.average)
 
-    def begin(self, start: Validation | None) -> None:
+    def begin(self) -> None:
         """Take up a state, or make the folder of a new run."""
-        folder, options = self._place.folder, self._options
-        if start is not None:
-            self._best = {"step": 0, "value": start.value(options.metric)}
+        folder = self._place.folder
         if folder is None:
             return
         state = folder / STATE
@@ -233,19 +230,10 @@ class _Run:
             "versions": versions(),
             "best": self._best,
         }
-        scores: dict[str, Any] = {}
-        temperature = card.temperature
+        card = replace(card, training=training, scores={})
         if self._held:
-            found = validate(network, self._held, self._view)
-            pooled = found.pooled()
-            temperature = best_temperature(pooled)
-            scores["validation"] = found.rounded()
-            scores["reliability"] = {
-                "before": reliability(pooled),
-                "after": reliability(pooled, temperature),
-            }
+            card = judged(card, validate(network, self._held, self._view))
             self._draw(network)
-        card = replace(card, temperature=round(temperature, 6), training=training, scores=scores)
         self._journal.write("record.json", {"card": json.loads(card.to_json()), **times()})
         return Model(network.cpu(), card)
 
@@ -261,6 +249,20 @@ class _Run:
             # Scenes of several folders can have one name, and a name can hold anything.
             name = re.sub(r"[^\w-]+", "_", str(Path(source.name).with_suffix("")))
             draw_validation(source, logit, pictures / f"{number}_{name}.png")
+
+
+def judged(card: Card, found: Validation) -> Card:
+    """Return a card with the scores and the temperature that held-out scenes gave."""
+    pooled = found.pooled()
+    temperature = best_temperature(pooled)
+    scores = {
+        "validation": found.rounded(),
+        "reliability": {
+            "before": reliability(pooled),
+            "after": reliability(pooled, temperature),
+        },
+    }
+    return replace(card, temperature=round(temperature, 6), scores=scores)
 
 
 def _can_judge(held: Sequence[Source]) -> bool:

@@ -15,6 +15,8 @@ from glacierx.training.samples import ICE, IGNORED, Labels, Source, Values
 LEAST_PX = 16
 # Scenes that overlap by less than this share of the smaller one are neighbours.
 SEAM = 0.1
+# Chance in the order of blocks by ice, so that seeds give different splits.
+RANK_SPREAD = 0.3
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,13 @@ def split_blocks(
 ) -> list[Source]:
     """Share out the square blocks of a scene; what is left is for training.
 
-    Every part gets at least one block that holds ice; a scene that has not enough of them stays
-    whole, for training.
+    Every part gets about its share of the ice, and at least one block that holds some; a scene
+    that has not enough of them stays whole, for training.
 
     Args:
         source: The scene.
         block_px: Side of a block, made smaller until the scene has a block for each part.
-        shares: Share of the blocks of each part beside ``train``.
+        shares: Share of the ice, and of the blocks without any, of each part beside ``train``.
         random: Source of randomness.
     """
     ice = _ice_of(source, block_px)
@@ -167,20 +169,33 @@ def split_blocks(
     filled = np.argwhere(ice > 0)
     if len(filled) <= len(shares):
         return [_Moved(source, "train")]
-    bare = np.argwhere(ice == 0)
-    parts = {name: np.zeros(ice.shape, bool) for name in ("train", *shares)}
-    for cells in (random.permutation(filled), random.permutation(bare)):
-        first = 0
-        for number, (name, share) in enumerate(shares.items()):
-            # One block at least is left for each part that comes after, and for training.
-            left = len(cells) - first - (len(shares) - number)
-            count = min(max(1, round(share * len(cells))), max(left, 0))
-            for row, column in cells[first : first + count]:
-                parts[name][row, column] = True
-            first += count
-        for row, column in cells[first:]:
-            parts["train"][row, column] = True
+    wanted = {"train": 1 - sum(shares.values()), **shares}
+    parts = {name: np.zeros(ice.shape, bool) for name in wanted}
+    # Blocks with much ice first, about: what is left over then evens the parts out.
+    rank = ice[tuple(filled.T)] * random.lognormal(0, RANK_SPREAD, len(filled))
+    _share_out(filled[np.argsort(-rank)], ice, wanted, parts)
+    bare = random.permutation(np.argwhere(ice == 0))
+    _share_out(bare, np.ones_like(ice), wanted, parts)
     return [Share(source, name, blocks, block_px) for name, blocks in parts.items()]
+
+
+def _share_out(
+    cells: NDArray[np.int64],
+    worth: NDArray[np.int64],
+    wanted: Mapping[str, float],
+    parts: Mapping[str, NDArray[np.bool_]],
+) -> None:
+    """Give each block to the part that lacks most of its share, and one to every part."""
+    got = dict.fromkeys(wanted, 0.0)
+    seen = 0.0
+    for left, (row, column) in zip(range(len(cells), 0, -1), cells, strict=True):
+        seen += float(worth[row, column])
+        empty = [name for name in wanted if not got[name]]
+        open_to = empty if left <= len(empty) else list(wanted)
+        lacks = {name: wanted[name] * seen - got[name] for name in open_to}
+        name = max(lacks, key=lacks.__getitem__)
+        got[name] += float(worth[row, column])
+        parts[name][row, column] = True
 
 
 def _ice_of(source: Source, block_px: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,6 @@ import torch
 from factories import (
     box,
     disc,
-    disc_sample,
-    quick,
     run_command,
     tiny_card,
     utm_grid,
@@ -18,20 +17,26 @@ from factories import (
     write_tif,
 )
 
-from glacierx.errors import ModelError, OptionError
+from glacierx.errors import GlacierxWarning, ModelError, OptionError
 from glacierx.networks.layers import Output
-from glacierx.options import AdaptOptions
+from glacierx.options import AdaptOptions, TrainOptions
 from glacierx.predict.card import Slot
 from glacierx.predict.modelfile import build_model, load_card, save_network
-from glacierx.training.adapt import EPOCH_PATCHES, _against_forgetting, adapt, doubting
+from glacierx.training.adapt import (
+    EPOCH_PATCHES,
+    _against_forgetting,
+    _least_change,
+    adapt,
+    between,
+    doubting,
+)
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
 from glacierx.training.manifest import Row
 from glacierx.training.precision import Precision
-from glacierx.training.run import learn
+from glacierx.training.run import view_of
 from glacierx.training.samples import ICE, IGNORED, OTHER, Sample, save_samples
 from glacierx.training.train import scaling_of
-from glacierx.training.validate import Counts, Validation
 
 SIDE = 192
 QUICK = {"minutes": 0.1, "patch_px": 32, "batch": 8, "block_m": 320.0, "lr": 5e-3, "made": 0.0,
@@ -79,24 +84,60 @@ def test_scores_on_ground_that_was_kept_back_rise(tmp_path):
     assert str(tmp_path) not in card.to_json()
 
 
+def test_weights_between_two_networks_lie_on_the_line():
+    first, second = (build_model(tiny_card(), seed).network for seed in (0, 1))
+    kept = {name: value.clone() for name, value in second.state_dict().items()}
+    for share in (0.0, 0.25, 1.0):
+        found = between(first, second, share).state_dict()
+        for name, weight in first.state_dict().items():
+            if weight.is_floating_point():
+                expected = (1 - share) * weight + share * kept[name]
+                assert torch.allclose(found[name], expected, atol=1e-6)
+    assert all(torch.equal(kept[name], value) for name, value in second.state_dict().items())
+
+
+def test_the_shortest_way_that_is_nearly_as_good_is_taken(monkeypatch):
+    """Held-out IoU by share of the way: within 0.02 of the best, the least change wins."""
+    first, second = (build_model(tiny_card(), seed).network for seed in (0, 1))
+    view = view_of(build_model(tiny_card()), TrainOptions(patch_px=64), torch.device("cpu"))
+    for ious, share in (
+        ([0.3, 0.5, 0.69, 0.70, 0.705], 0.5),
+        ([0.3, 0.5, 0.6, 0.7, 0.9], 1.0),
+        ([0.70, 0.69, 0.69, 0.6, 0.5], 0.25),
+    ):
+        values = iter(ious)
+
+        def look(network, held, view, values=values):
+            iou = next(values)
+            return SimpleNamespace(value=lambda metric: iou)
+
+        monkeypatch.setattr("glacierx.training.adapt.validate", look)
+        assert _least_change(first, second, [], view, "iou")[0] == share
+
+
+def test_a_model_stays_as_it_was_where_learning_made_it_worse(monkeypatch):
+    first, second = (build_model(tiny_card(), seed).network for seed in (0, 1))
+    view = view_of(build_model(tiny_card()), TrainOptions(patch_px=64), torch.device("cpu"))
+    values = iter([0.70, 0.67, 0.66, 0.6, 0.5])
+
+    def look(network, held, view):
+        iou = next(values)
+        return SimpleNamespace(value=lambda metric: iou)
+
+    monkeypatch.setattr("glacierx.training.adapt.validate", look)
+    with pytest.warns(GlacierxWarning, match="Nothing that was learnt holds"):
+        share, network, _ = _least_change(first, second, [], view, "iou")
+    assert share == 0
+    for given, kept in zip(first.parameters(), network.parameters(), strict=True):
+        assert torch.equal(given, kept)
+
+
 def test_ground_that_is_reported_neither_taught_nor_chose(tmp_path):
     scene, labels = scene_of(tmp_path)
     found = adapt(build_model(card_of()), [Row(scene, labels)], AdaptOptions(**QUICK))
     assert found.model.card.training["best"]["step"] % (EPOCH_PATCHES // 8) == 0
     footprints = found.model.card.training["footprints"]
     assert len(footprints) == 1
-
-
-def test_weights_that_are_never_better_are_not_taken():
-    perfect = Counts()
-    perfect.add(np.array([9.0, -9.0], np.float32), np.array([ICE, OTHER], np.uint8))
-    start = Validation({"all": perfect}, 1.0)
-    model = build_model(tiny_card())
-    sources = [disc_sample(0), disc_sample(1, "validation")]
-    kept = learn(model, sources, quick(), start=start)
-    assert kept.card.training["best"] == {"step": 0, "value": 1.0}
-    before, after = model.network.state_dict(), kept.network.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_labels_are_trusted_by_what_the_averaged_network_says():

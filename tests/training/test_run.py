@@ -138,15 +138,6 @@ def test_patience_ends_a_run(monkeypatch, tmp_path):
     assert [row["value"] for row in log(tmp_path)] == [0.3, 0.9, 0.5, 0.5]
 
 
-def test_weights_no_better_than_those_before_are_not_taken():
-    start = Validation({}, dice=2.0)
-    model = build_model(tiny_card())
-    found = learn(model, SCENES, quick(metric="dice"), start=start)
-    assert found.card.training["best"] == {"step": 0, "value": 2.0}
-    for name, value in model.network.state_dict().items():
-        assert torch.equal(found.network.state_dict()[name], value)
-
-
 @pytest.mark.parametrize("held", [[], [bare("validation")]], ids=["nothing", "no ice"])
 def test_where_nothing_can_judge_the_last_weights_are_taken_with_a_warning(tmp_path, held):
     with pytest.warns(GlacierxWarning, match="the weights of the last step are taken"):

@@ -210,3 +210,27 @@ def test_a_scene_with_too_little_ice_is_for_training_where_another_can_be_split(
 def test_a_block_is_as_wide_as_asked_in_metres():
     found = split([disc_sample(side=320, radius=150)], "block", block_m=800.0)
     assert found[0].block_px == 80
+
+
+def test_parts_hold_their_share_of_the_ice_and_not_of_the_blocks():
+    """One block of a scene holds most of its ice; a part of crumbs would tell nothing."""
+    random = np.random.default_rng(5)
+    label = np.zeros((320, 320), np.uint8)
+    for row in range(10):
+        for column in range(10):
+            side = int(random.integers(2, 32))
+            label[32 * row : 32 * row + side, 32 * column : 32 * column + side] = ICE
+    scene = Sample("s", ("nir",), np.zeros((1, 320, 320), np.float16), label, 10.0)
+    seen = set()
+    for seed in range(10):
+        shares = {"validation": 0.15, "test": 0.15}
+        parts = split_blocks(scene, 32, shares, np.random.default_rng(seed))
+        ice = {
+            part.part: int((part.read(0, 0, 320, 320)[1] == ICE).sum()) / (label == ICE).sum()
+            for part in parts
+        }
+        assert ice["validation"] == pytest.approx(0.15, abs=0.02)
+        assert ice["test"] == pytest.approx(0.15, abs=0.02)
+        assert ice["train"] == pytest.approx(0.7, abs=0.02)
+        seen.add(tuple(map(tuple, parts[1].about["blocks"])))
+    assert len(seen) == 10
