@@ -221,10 +221,11 @@ def main() -> None:
     write_manifest(lines, folder / "scenes.csv")
     first = CYCLES[0]
     cycles = CYCLES if given.budget == 1 else ((max(1, round(first[0] * given.budget)), first[1]),)
+    preset = load_preset("starter")
+    # Weights are averaged over the same share of a run, however short it is.
+    ema = 1 - (1 - preset.train_options().ema) / min(1.0, given.budget)
     plan = [
-        load_preset("starter").train_options(
-            **{"epochs": epochs, "lr": lr, **dict(variant.options)}
-        )
+        preset.train_options(**{"epochs": epochs, "lr": lr, "ema": ema, **dict(variant.options)})
         for epochs, lr in cycles
     ]
     keep_memory()
