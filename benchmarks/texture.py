@@ -67,13 +67,13 @@ class TextureForests:
         return named
 
 
-def extra_roles(pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Return the roles of `EXTRA` that every scene of a folder has."""
-    found = set(EXTRA)
+def extra_roles(pairs: Sequence[Pair], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the wanted roles that every scene of a folder has."""
+    found = set(wanted)
     for pair in pairs:
         with open_scene(pair.scene) as scene:
             found &= set(scene.roles)
-    return tuple(role for role in EXTRA if role in found)
+    return tuple(role for role in wanted if role in found)
 
 
 def window_planes(planes: Sequence[Values], valid: Valid) -> list[Values]:
@@ -133,11 +133,19 @@ def describe(
     return np.stack(planes), raster.valid, narrow
 
 
-def fit_texture(data: DataSet, pairs: Sequence[Pair]) -> TextureForests:
-    """Fit forests to the scenes of a folder, to as many pixels of ice as of other ground."""
+def fit_texture(
+    data: DataSet, pairs: Sequence[Pair], beside: Sequence[str] = EXTRA
+) -> TextureForests:
+    """Fit forests to the scenes of a folder, to as many pixels of ice as of other ground.
+
+    Args:
+        data: The data set.
+        pairs: Its scenes with their references.
+        beside: Roles that the second forest sees beside the bands, where there are any.
+    """
     with open_scene(pairs[0].scene, **data.reading) as scene:
         roles = tuple(role for role in OPTICAL if role in scene.roles)
-    extra = extra_roles(pairs)
+    extra = extra_roles(pairs, beside)
     random = np.random.default_rng(SEED)
     samples: list[Reservoir] = []
     narrow = 0

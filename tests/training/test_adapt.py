@@ -97,22 +97,22 @@ def test_weights_between_two_networks_lie_on_the_line():
 
 
 def test_the_shortest_way_that_is_nearly_as_good_is_taken(monkeypatch):
-    """Held-out IoU by share of the way: within 0.02 of the best, the least change wins."""
+    """Held-out score by share of the way: within 0.02 of the best, the least change wins."""
     first, second = (build_model(tiny_card(), seed).network for seed in (0, 1))
     view = view_of(build_model(tiny_card()), TrainOptions(patch_px=64), torch.device("cpu"))
-    for ious, share in (
+    for scores, share in (
         ([0.3, 0.5, 0.69, 0.70, 0.705], 0.5),
         ([0.3, 0.5, 0.6, 0.7, 0.9], 1.0),
         ([0.70, 0.69, 0.69, 0.6, 0.5], 0.25),
     ):
-        values = iter(ious)
+        values = iter(scores)
 
         def look(network, held, view, values=values):
-            iou = next(values)
-            return SimpleNamespace(value=lambda metric: iou)
+            score = next(values)
+            return SimpleNamespace(value=lambda metric: score)
 
         monkeypatch.setattr("glacierx.training.adapt.validate", look)
-        assert _least_change(first, second, [], view, "iou")[0] == share
+        assert _least_change(first, second, [], view)[0] == share
 
 
 def test_a_model_stays_as_it_was_where_learning_made_it_worse(monkeypatch):
@@ -121,12 +121,12 @@ def test_a_model_stays_as_it_was_where_learning_made_it_worse(monkeypatch):
     values = iter([0.70, 0.67, 0.66, 0.6, 0.5])
 
     def look(network, held, view):
-        iou = next(values)
-        return SimpleNamespace(value=lambda metric: iou)
+        score = next(values)
+        return SimpleNamespace(value=lambda metric: score)
 
     monkeypatch.setattr("glacierx.training.adapt.validate", look)
     with pytest.warns(GlacierxWarning, match="Nothing that was learnt holds"):
-        share, network, _ = _least_change(first, second, [], view, "iou")
+        share, network, _ = _least_change(first, second, [], view)
     assert share == 0
     for given, kept in zip(first.parameters(), network.parameters(), strict=True):
         assert torch.equal(given, kept)
