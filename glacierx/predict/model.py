@@ -67,7 +67,8 @@ def find_model(path: PathLike) -> Path:
         ModelError: There is neither.
     """
     given = Path(path)
-    if given.exists():
+    # A folder of that name is no model, and does not hide one that ships.
+    if given.is_file():
         return given
     shipped = WEIGHTS / f"{path}.safetensors"
     if given.name == str(path) and shipped.exists():

@@ -525,6 +525,8 @@ def processes(*arguments, folder):
     return subprocess.Popen(
         [sys.executable, "-m", "glacierx", *map(str, arguments)],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Of tests that run in the background a process would inherit that it ignores SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
