@@ -41,6 +41,8 @@ def test_names_of_models_that_ship_are_found():
         assert find_model(name).exists()
     with pytest.raises(ModelError, match="no model of that name"):
         find_model("nonsense")
+    with pytest.raises(ModelError, match=r"no model file .*gone.* \(ndsi, otsu"):
+        load_model("folder/gone.safetensors")
 
 
 def test_a_folder_of_a_models_name_hides_nothing(tmp_path, monkeypatch):
@@ -48,5 +50,3 @@ def test_a_folder_of_a_models_name_hides_nothing(tmp_path, monkeypatch):
     for name in shipped_models():
         (tmp_path / name).mkdir()
         assert find_model(name).is_file()
-    with pytest.raises(ModelError, match=r"no model file .*gone.* \(ndsi, otsu"):
-        load_model("folder/gone.safetensors")
