@@ -12,9 +12,9 @@ from pathlib import Path
 
 from baselines import line_of
 from datasets import DATA_SETS, DEFAULT, pairs_of
+from model import BLOCK_M
 from texture import EXTRA, fit_texture, run_texture
 
-BLOCK_M = 1500.0
 NAME = "sentinel2_debris"
 
 
