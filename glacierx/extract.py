@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from glacierx.errors import GlacierxWarning
-from glacierx.options import DivideOptions, ExtractOptions, OutlineOptions
+from glacierx.options import DivideOptions, EngineOptions, ExtractOptions, OutlineOptions
 from glacierx.outlines.attributes import add_attributes, add_complex_attributes
 from glacierx.outlines.divides import Division, check_dem, split_glaciers
 from glacierx.outlines.geopackage import write_layers
@@ -20,11 +20,8 @@ from glacierx.outlines.trace import trace_outlines
 from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.modelfile import Model
-from glacierx.predict.predict import (
-    PredictionFiles,
-    make_record,
-    write_prediction,
-)
+from glacierx.predict.predict import Job, PredictionFiles, make_record, write_prediction
+from glacierx.profile import Profile
 from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.provenance import fingerprint, versions
@@ -63,9 +60,10 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     mask: PathLike | None = None,
     overwrite: bool = False,
     always_hash: bool = False,
-    device: str = "auto",
+    engine: EngineOptions = EngineOptions(),
     work_dir: PathLike | None = None,
     progress: Progress | None = None,
+    profile: Profile | None = None,
 ) -> Extraction:
     """Extract the outlines of individual glaciers from a scene.
 
@@ -73,15 +71,16 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         scene: The scene; its DEM, if it has one, divides complexes and gives elevations, to models
             too.
         model: ``auto``, a pixel method (``ndsi``, ``otsu``), a model's name or file, or a model.
-        options: Every tunable.
+        options: Every tunable of what is found.
         divides: An inventory whose divides are copied, instead of dividing by the DEM.
         probability: File for the probability map, if it is to be kept.
         mask: File for a mask, if wanted.
         overwrite: Replace existing files.
         always_hash: Hash input files above 2 GB too.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        engine: Device, backend, precision and batch of a network.
         work_dir: Folder for the probability map while it is worked on.
         progress: Called as work goes on.
+        profile: Notes where the time goes.
 
     Returns:
         Glaciers, complexes, divides and the run record; `write_outlines` takes it.
@@ -99,8 +98,9 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     inventory = None
     if divides is not None:
         inventory = Inventory(divides, scene.grid.footprint, scene.grid.crs)
-    chosen = choose_model(model, scene)
-    record = make_record(scene, chosen, options.predict, always_hash=always_hash)
+    profile = profile or Profile()
+    job = Job(scene, choose_model(model, scene), options.predict, engine, profile)
+    record = make_record(job, always_hash=always_hash)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
         kept, masked = (
@@ -110,10 +110,10 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         files = PredictionFiles(
             kept or folder / "probability.tif", masked, options.outline.threshold, record
         )
-        write_prediction(scene, chosen, files, options.predict, device=device, progress=progress)
+        write_prediction(job, files, progress=progress)
         with Prediction(files.probability, aoi=scene.aoi) as prediction:
             record = with_outline(prediction, options.outline, always_hash=always_hash)
-            complexes = outline(prediction, options.outline, progress=progress)
+            complexes = outline(prediction, options.outline, progress=progress, profile=profile)
             division = divide(
                 complexes,
                 scene.dem,
@@ -121,6 +121,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
                 inventory=inventory,
                 prediction=prediction,
                 progress=progress,
+                profile=profile,
             )
     if not len(complexes):
         _warn(f"No ice found in {scene.name}: the layers are empty.")
@@ -133,16 +134,20 @@ def outline(
     options: OutlineOptions = OutlineOptions(),
     *,
     progress: Progress | None = None,
+    profile: Profile | None = None,
 ) -> Outlines:
     """Trace, smooth and describe glacier complexes; see the functions called here."""
-    complexes = trace_outlines(prediction, options, progress=progress)
-    complexes = smooth_outlines(complexes, prediction.grid, options.smooth_px)
-    return add_complex_attributes(
-        complexes,
-        prediction=prediction,
-        gsd_m=prediction.grid.gsd_m,
-        src_date=prediction.record.get("scene", {}).get("src_date"),
-    )
+    profile = profile or Profile()
+    with profile.measure("outlines"):
+        complexes = trace_outlines(prediction, options, progress=progress)
+        complexes = smooth_outlines(complexes, prediction.grid, options.smooth_px)
+    with profile.measure("attributes"):
+        return add_complex_attributes(
+            complexes,
+            prediction=prediction,
+            gsd_m=prediction.grid.gsd_m,
+            src_date=prediction.record.get("scene", {}).get("src_date"),
+        )
 
 
 def divide(  # noqa: PLR0913 - what a division may go by
@@ -154,20 +159,24 @@ def divide(  # noqa: PLR0913 - what a division may go by
     prediction: Prediction | None = None,
     gsd_m: float | None = None,
     progress: Progress | None = None,
+    profile: Profile | None = None,
 ) -> Division:
     """Divide glacier complexes and describe the glaciers; see the functions called here.
 
     A warning tells of outlines that could not be divided.
     """
-    division = split_glaciers(complexes, dem, options, inventory=inventory, progress=progress)
+    profile = profile or Profile()
+    with profile.measure("divides"):
+        division = split_glaciers(complexes, dem, options, inventory=inventory, progress=progress)
     _say_what_is_not_divided(division.glaciers, dem, inventory)
-    return add_attributes(
-        division,
-        dem=dem,
-        prediction=prediction,
-        gsd_m=prediction.grid.gsd_m if prediction is not None else gsd_m,
-        progress=progress,
-    )
+    with profile.measure("attributes"):
+        return add_attributes(
+            division,
+            dem=dem,
+            prediction=prediction,
+            gsd_m=prediction.grid.gsd_m if prediction is not None else gsd_m,
+            progress=progress,
+        )
 
 
 def with_outline(

@@ -19,10 +19,21 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    auto: bool = False,
 ) -> Any:
-    """Declare a tunable: its default, one sentence of help, and what it may be."""
+    """Declare a tunable: its default, one sentence of help, and what it may be.
+
+    Args:
+        default: Value that it has where nobody says otherwise.
+        text: Its help.
+        low: Least value.
+        high: Greatest value.
+        choices: Values that it may have, if they are few.
+        auto: None means that a good number is found by itself; the flag takes ``auto`` for it.
+    """
     return field(
-        default=default, metadata={"help": text, "low": low, "high": high, "choices": choices}
+        default=default,
+        metadata={"help": text, "low": low, "high": high, "choices": choices, "auto": auto},
     )
 
 
@@ -83,8 +94,42 @@ class PredictOptions(Options):
     keep: float = option(
         0.9, "Share of a patch's area, its middle, that is kept.", low=0.05, high=1
     )
-    batch: int = option(1, "Patches that go through the network at once.", low=1, high=4096)
     median: bool = option(False, "Take the 3 x 3 median of what a pixel method decides.")
+
+
+@dataclass(frozen=True)
+class EngineOptions(Options):
+    """What a network runs on, and how: the result stays the same but for rounding."""
+
+    device: str = option("auto", "Where networks run: auto, cpu, cuda, cuda:N or mps.")
+    backend: str = option(
+        "auto",
+        "What runs them; auto takes OpenVINO on a CPU where it is installed and the scene is large "
+        "enough to pay for its start.",
+        choices=("auto", "torch", "openvino"),
+    )
+    precision: str = option(
+        "auto",
+        "Numbers that they compute in; auto is bf16 where the device has it, else fp32.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    batch: int | None = option(
+        None,
+        "Patches that go through the network at once; auto is 1 on a CPU and as many as fit on a "
+        "GPU.",
+        low=1,
+        high=4096,
+        auto=True,
+    )
+    workers: int | None = option(
+        None,
+        "Threads that decode the scene beside the network; auto is 1 for a CPU and up to 8 for a "
+        "GPU.",
+        low=1,
+        high=64,
+        auto=True,
+    )
+    compile: bool = option(False, "Compile the network first; pays for large scenes only.")
 
 
 @dataclass(frozen=True)

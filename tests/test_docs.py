@@ -17,6 +17,7 @@ from glacierx.evaluate.table import TITLES
 from glacierx.options import (
     AdaptOptions,
     DivideOptions,
+    EngineOptions,
     EvaluateOptions,
     OutlineOptions,
     PredictOptions,
@@ -29,7 +30,9 @@ from glacierx.outlines.attributes import GLACIERS
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-GROUPS = (PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, SimulateOptions)
+GROUPS = (
+    EngineOptions, PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, SimulateOptions,
+)  # fmt: skip
 OF_TRAINING = (SplitOptions, TrainOptions, AdaptOptions)
 # What these print is a table, not the paths of results.
 TABLES = ("evaluate", "compare")
@@ -108,7 +111,9 @@ def test_the_table_of_options_is_that_of_the_code():
     assert [flag for flag, *_ in table] == flags
     for field, (_, default, text) in zip(declared, table, strict=True):
         expected = str(field.default)
-        if field.default is None:
+        if field.metadata["auto"]:
+            expected = "auto"
+        elif field.default is None:
             expected = re.search(r"\[default: ([^,\]]*)", field.metadata["help"])[1]
         elif isinstance(field.default, bool):
             expected = "on" if field.default else "off"

@@ -129,14 +129,35 @@ def _flag(declared: "Field[Any]", hint: Any) -> Callable[[Decorated], Decorated]
             f"{flag}/--no-{flag[2:]}", default=default, show_default=True, help=_help(declared)
         )
     choices = declared.metadata["choices"]
+    metavar = {int: "N", float: "NUM", str: "TEXT"}[kind]
+    if declared.metadata["auto"]:
+        return click.option(
+            flag, type=AutoNumber(), default="auto", show_default=True, metavar=f"auto|{metavar}",
+            help=_help(declared),
+        )  # fmt: skip
     return click.option(
         flag,
         type=click.Choice(choices) if choices else kind,
         default=default,
         show_default=default is not None,
-        metavar=None if choices else {int: "N", float: "NUM", str: "TEXT"}[kind],
+        metavar=None if choices else metavar,
         help=_help(declared),
     )
+
+
+class AutoNumber(click.ParamType[int | None]):
+    """A whole number, or ``auto`` for None."""
+
+    name = "number or auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        """Read a flag's text."""
+        if value == "auto":
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor auto.", param, ctx)
 
 
 def _help(declared: "Field[Any]") -> str:
@@ -192,6 +213,7 @@ def _fitting_one(param: click.Parameter, value: Any, found: str) -> Any:
         "flag": ("true or false", isinstance(value, bool)),
         "integer": ("a whole number", whole),
         "float": ("a number", whole or isinstance(value, float)),
+        "number or auto": ("a whole number, or auto", whole or value == "auto"),
     }
     is_flag = isinstance(param, click.Option) and (param.is_flag or param.count)
     kind = "integer" if getattr(param, "count", False) else "flag" if is_flag else param.type.name

@@ -85,6 +85,10 @@ device_option = click.option(
     help="auto, cpu, cuda, cuda:N or mps.",
 )
 
+profile_option = click.option(
+    "--profile", is_flag=True, help="Tell at the end where the time went, stage by stage."
+)
+
 model_option = click.option(
     "--model",
     default="auto",

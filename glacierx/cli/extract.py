@@ -9,15 +9,21 @@ import click
 from glacierx.cli._divides import dem_options, divides_option
 from glacierx.cli._options import Command, options_for, progress, say
 from glacierx.cli._scene import (
-    device_option,
     file_option,
     hash_option,
     model_option,
     output_option,
     overwrite_option,
+    profile_option,
     scene_options,
 )
-from glacierx.options import DivideOptions, ExtractOptions, OutlineOptions, PredictOptions
+from glacierx.options import (
+    DivideOptions,
+    EngineOptions,
+    ExtractOptions,
+    OutlineOptions,
+    PredictOptions,
+)
 
 
 @click.command("extract", cls=Command)
@@ -31,8 +37,9 @@ from glacierx.options import DivideOptions, ExtractOptions, OutlineOptions, Pred
 @file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
 @file_option("--log", "Write paths, times and the run record (JSON).")
 @hash_option
-@device_option
 @overwrite_option
+@profile_option
+@options_for(EngineOptions, "engine")
 @options_for(PredictOptions, "predicting")
 @options_for(OutlineOptions, "outlining")
 @options_for(DivideOptions, "dividing")
@@ -43,6 +50,8 @@ def command(
     dem_band: int | None,
     log: Path | None,
     overwrite: bool,
+    profile: bool,
+    engine: EngineOptions,
     predicting: PredictOptions,
     outlining: OutlineOptions,
     dividing: DivideOptions,
@@ -58,6 +67,8 @@ def command(
     """
     from glacierx.extract import extract, layers_of
     from glacierx.outlines.geopackage import check_format, save_layers
+    from glacierx.predict.device import decoders
+    from glacierx.profile import Profile
     from glacierx.record import RunLog
     from glacierx.scene.geotiff import check_rasters
     from glacierx.scene.output import check_outputs
@@ -70,8 +81,12 @@ def command(
     check_rasters(list(rasters.values()), overwrite=overwrite)
     check_outputs([*paths, log], overwrite=overwrite)
     run = RunLog()
+    took = Profile()
     with ExitStack() as stack:
-        opened = stack.enter_context(open_scene(**scene, dem=dem, dem_band=dem_band))
+        threads = decoders(engine)
+        opened = stack.enter_context(
+            open_scene(**scene, dem=dem, dem_band=dem_band, workers=threads)
+        )
         inputs = [*opened.paths, *filter(None, [arguments["divides"]])]
         read = [*inputs, arguments["model"]]
         check_outputs([*paths, log], overwrite=overwrite, inputs=read)
@@ -79,14 +94,19 @@ def command(
         result = extract(
             opened,
             options=ExtractOptions(predicting, outlining, dividing),
+            engine=engine,
             work_dir=parts[0].parent,
             progress=progress(),
+            profile=took,
             **arguments | dict(zip(rasters, parts[1:], strict=True)),
         )
-        save_layers(parts[0], layers_of(result), result.record, driver)
+        with took.measure("write"):
+            save_layers(parts[0], layers_of(result), result.record, driver)
     if log:
         run.write(log, result.record, inputs, paths, overwrite=overwrite)
     complexes = len(set(result.complexes["complex_id"].tolist()))
     say(f"{len(result.glaciers)} glaciers in {complexes} complexes")
+    if profile:
+        click.echo(took, err=True)
     for path in [*paths, *filter(None, [log])]:
         click.echo(path)

@@ -8,15 +8,15 @@ import click
 from glacierx.cli._divides import dem_options
 from glacierx.cli._options import Command, options_for, progress
 from glacierx.cli._scene import (
-    device_option,
     file_option,
     hash_option,
     model_option,
     output_option,
     overwrite_option,
+    profile_option,
     scene_options,
 )
-from glacierx.options import PredictOptions
+from glacierx.options import EngineOptions, PredictOptions
 
 
 @click.command("predict", cls=Command)
@@ -27,8 +27,9 @@ from glacierx.options import PredictOptions
 @dem_options[1]
 @model_option
 @hash_option
-@device_option
 @overwrite_option
+@profile_option
+@options_for(EngineOptions, "engine")
 @options_for(PredictOptions, "options")
 def command(
     scene: dict[str, Any],
@@ -37,6 +38,8 @@ def command(
     dem_band: int | None,
     mask: Path | None,
     overwrite: bool,
+    profile: bool,
+    engine: EngineOptions,
     **arguments: Any,
 ) -> None:
     """Predict the probability of glacier for every pixel of a scene.
@@ -47,22 +50,29 @@ def command(
     Example:
         glacierx predict scene.tif -o prob.tif
     """
+    from glacierx.predict.device import decoders
     from glacierx.predict.predict import predict
+    from glacierx.profile import Profile
     from glacierx.scene.geotiff import check_rasters
     from glacierx.scene.scene import open_scene
 
     check_rasters((output, mask), overwrite=overwrite)
+    took = Profile()
     with (
-        open_scene(**scene, dem=dem, dem_band=dem_band) as opened,
+        open_scene(**scene, dem=dem, dem_band=dem_band, workers=decoders(engine)) as opened,
         predict(
             opened,
             path=output,
             mask=mask,
             overwrite=overwrite,
+            engine=engine,
             progress=progress(),
+            profile=took,
             **arguments,
         ),
     ):
         pass
+    if profile:
+        click.echo(took, err=True)
     for path in filter(None, (output, mask)):
         click.echo(path)

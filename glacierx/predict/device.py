@@ -1,9 +1,14 @@
 """The device that a network runs on, by name."""
 
+import os
+
 import torch
 
 from glacierx.errors import OptionError
+from glacierx.options import EngineOptions
 
+# A GPU with test-time augmentation is fed by few threads; more than this gain nothing.
+MOST_DECODERS = 8
 DEVICES = ("cpu", "cuda", "mps")
 
 
@@ -26,3 +31,19 @@ def choose_device(name: str) -> torch.device:
             "Use --device cpu."
         ) from error
     return device
+
+
+def decoders(options: EngineOptions) -> int:
+    """Return how many threads decode a scene: one beside a CPU, which is busy, more for a GPU."""
+    if options.workers is not None:
+        return options.workers
+    if choose_device(options.device).type == "cpu":
+        return 1
+    return max(1, min(MOST_DECODERS, cores() - 1))
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

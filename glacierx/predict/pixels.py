@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,26 +11,32 @@ from rasterio.windows import Window
 
 from glacierx.errors import GlacierxWarning
 from glacierx.predict.classic import PixelMethod
-from glacierx.predict.tiling import Strip
 from glacierx.scene.grid import row_bands
+from glacierx.scene.prediction import Rows, encode
 from glacierx.scene.scene import Scene
 
 PIXEL_ROWS = 512
 LONG_RUN_S = 600
 MEDIAN_ROWS = 64
 
-Rows = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+class _Pixels(NamedTuple):
+    """Full rows of a scene in physical units, where they are valid, and where wanted."""
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    wanted: NDArray[np.bool_]
 
 
-def read_strip(scene: Scene, roles: tuple[str, ...], first: int, last: int) -> Strip:
+def _read(scene: Scene, roles: tuple[str, ...], first: int, last: int) -> _Pixels:
     """Read full rows of a scene; nothing where none of them is in its region."""
     window = Window(0, first, scene.grid.columns, last - first)
     inside = scene.inside(window)
     if not inside.any():
         nothing = np.zeros((len(roles), *inside.shape), np.float32)
-        return Strip(nothing, np.zeros_like(inside), inside)
+        return _Pixels(nothing, np.zeros_like(inside), inside)
     raster = scene.read(window, roles)
-    return Strip(raster.values, raster.valid, raster.valid & inside)
+    return _Pixels(raster.values, raster.valid, raster.valid & inside)
 
 
 def pixel_rows(
@@ -38,7 +45,7 @@ def pixel_rows(
     *,
     median: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
-) -> Rows:
+) -> Iterator[Rows]:
     """Decide a scene from top to bottom.
 
     Args:
@@ -48,14 +55,14 @@ def pixel_rows(
         progress: Called as work goes on.
 
     Yields:
-        Probabilities (1, rows, columns) and where they are wanted.
+        Rows from top to bottom, each pixel once.
     """
     rows, _ = scene.grid.shape
     began = time.monotonic()
     for first, last in row_bands(rows, PIXEL_ROWS):
         # A row more on either side, so that the strips leave no trace in the median.
         above, below = (int(first > 0), int(last < rows)) if median else (0, 0)
-        strip = read_strip(scene, method.roles, first - above, last + below)
+        strip = _read(scene, method.roles, first - above, last + below)
         own = slice(above, above + last - first)
         found = np.zeros(strip.wanted.shape, np.float32)
         if strip.wanted[own].any():
@@ -66,7 +73,8 @@ def pixel_rows(
                 found = median_of_neighbours(found, strip.valid)
         if first == 0 and method.forest is not None:
             _say_how_long((time.monotonic() - began) * rows / last, scene)
-        yield found[None, own], strip.wanted[own]
+        wanted = strip.wanted[own]
+        yield encode(found[None, own], wanted), wanted
         if progress:
             progress(last, rows, "rows")
 

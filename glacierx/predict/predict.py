@@ -3,33 +3,39 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from glacierx.errors import GlacierxWarning, OptionError
-from glacierx.options import PredictOptions
+from glacierx.options import EngineOptions, PredictOptions
+from glacierx.predict.ahead import behind
+from glacierx.predict.backend import OPENVINO, resolve
 from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.device import choose_device
 from glacierx.predict.engine import Engine
 from glacierx.predict.modelfile import Model
-from glacierx.predict.pixels import Rows, pixel_rows, read_strip
+from glacierx.predict.pipeline import Reader, run_network
+from glacierx.predict.pixels import pixel_rows
 from glacierx.predict.sample import fit_normaliser
-from glacierx.predict.tiling import Patch, Tiler
+from glacierx.predict.tiling import Tiling
+from glacierx.predict.tta import VIEWS
+from glacierx.profile import Profile
 from glacierx.scene.geotiff import RowWriter, check_rasters
-from glacierx.scene.grid import row_bands
 from glacierx.scene.prediction import (
     GLACIER,
     Prediction,
     PredictionWriter,
+    Rows,
     mask_layout,
     probability_layout,
 )
@@ -42,7 +48,6 @@ Progress = Callable[[int, int, str], None]
 """Called with how much is done, of how much, and what."""
 
 LONG_RUN_S = 600
-CONTEXT_LINES = 64
 
 
 @dataclass(frozen=True)
@@ -71,22 +76,24 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
     mask: PathLike | None = None,
     overwrite: bool = False,
     always_hash: bool = False,
-    device: str = "auto",
+    engine: EngineOptions = EngineOptions(),
     progress: Progress | None = None,
+    profile: Profile | None = None,
 ) -> Prediction:
     """Predict the probability of glacier for every valid pixel of a scene.
 
     Args:
         scene: The scene; its DEM, if it has one, gives elevation and slope to models that ask.
         model: See `choose_model`.
-        options: Views, patches and batch.
+        options: Views and patches.
         path: File of the probability map (uint8 in steps of 0.004, nodata 255); a temporary one
             that vanishes with the prediction if None.
         mask: File of a mask (1 glacier, 0 not, 255 unknown), if wanted.
         overwrite: Replace existing files.
         always_hash: Hash input files above 2 GB too.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        engine: Device, backend, precision and batch.
         progress: Called as work goes on.
+        profile: Notes where the time goes.
 
     Returns:
         The probability map, a context manager that reads it by window.
@@ -109,9 +116,10 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
                 parts.enter_context(staged(file, overwrite=overwrite)) if file is not None else None
                 for file in (final, mask)
             )
-            record = make_record(scene, chosen, options, always_hash=always_hash)
+            job = Job(scene, chosen, options, engine, profile or Profile())
+            record = make_record(job, always_hash=always_hash)
             files = PredictionFiles(part or final, mask_part, record=record)
-            write_prediction(scene, chosen, files, options, device=device, progress=progress)
+            write_prediction(job, files, progress=progress)
         prediction = Prediction(final, aoi=scene.aoi)
         if temporary is not None:
             prediction.keep_until_closed(temporary)
@@ -119,14 +127,73 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
     return prediction
 
 
-def make_record(
-    scene: Scene,
-    model: Model | PixelMethod,
-    options: PredictOptions,
-    *,
-    always_hash: bool = False,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Job:
+    """A scene, what predicts it, and how.
+
+    Attributes:
+        scene: The scene.
+        model: The model or pixel method.
+        options: Views and patches.
+        engine: Device, backend, precision and batch.
+        profile: Where the time is noted.
+    """
+
+    scene: Scene
+    model: Model | PixelMethod
+    options: PredictOptions
+    engine: EngineOptions
+    profile: Profile
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """How the scene is cut for a network."""
+        assert isinstance(self.model, Model)
+        patch_px = self.options.patch_px or self.model.card.patch_px
+        return Tiling(self.scene.grid.shape, patch_px, self.options.keep)
+
+    @property
+    def tta(self) -> str:
+        """Name of the views that are averaged."""
+        assert isinstance(self.model, Model)
+        return self.options.tta or self.model.card.tta
+
+    @cached_property
+    def passes(self) -> int:
+        """How often a patch goes through the network, at most."""
+        return self.tiling.patches * len(VIEWS[self.tta])
+
+    @cached_property
+    def resolved(self) -> EngineOptions:
+        """What the network runs on here."""
+        return resolve(self.engine, self.passes)
+
+    def make_engine(self) -> Engine:
+        """Make the network ready for the scene."""
+        assert isinstance(self.model, Model)
+        card = self.model.card
+        check_patch(self.model, self.tiling.patch_px)
+        return Engine(
+            self.model,
+            fit_normaliser(card.normalisation, self.scene, card.roles),
+            [role in self.scene.available for role in card.roles],
+            tta=self.tta,
+            options=self.resolved,
+            patch_px=self.tiling.patch_px,
+            across=len(self.tiling.across),
+        )
+
+    def reader(self) -> Reader:
+        """Return what reads the scene for the network."""
+        assert isinstance(self.model, Model)
+        card = self.model.card
+        roles = tuple(role for role in card.roles if role in self.scene.available)
+        return Reader(self.scene, roles, self.tiling, card.context, self.profile)
+
+
+def make_record(job: Job, *, always_hash: bool = False) -> dict[str, Any]:
     """Say what is predicted, from what and with which versions, without paths or times."""
+    scene, model = job.scene, job.model
     served = scene.from_dem(model.card.roles) if isinstance(model, Model) else ()
     terrain: dict[str, Any] = {}
     if served and scene.dem is not None:
@@ -137,17 +204,24 @@ def make_record(
         **terrain,
         "inputs": scene.fingerprints(always_hash=always_hash),
         "model": model.describe(),
-        "options": {"predict": _effective(options, model)},
-        "versions": versions("torch") if isinstance(model, Model) else versions(),
+        "options": {"predict": _effective(job)},
+        "versions": _versions(job),
     }
 
 
-def _effective(options: PredictOptions, model: Model | PixelMethod) -> dict[str, Any]:
+def _versions(job: Job) -> dict[str, str]:
+    if not isinstance(job.model, Model):
+        return versions()
+    return versions("torch", *([OPENVINO] if job.resolved.backend == OPENVINO else []))
+
+
+def _effective(job: Job) -> dict[str, Any]:
     """Return the options that change the result, with the card's where none were given.
 
     Raises:
         OptionError: An option is given that the model does not take.
     """
+    options, model = job.options, job.model
     if not isinstance(model, Model):
         return {"median": options.median}
     if options.median:
@@ -155,25 +229,20 @@ def _effective(options: PredictOptions, model: Model | PixelMethod) -> dict[str,
             f"--median is for pixel methods, and {model.name} is a network, which sees the "
             "neighbours itself. Leave it out."
         )
+    engine = job.resolved
     return {
-        "tta": options.tta or model.card.tta,
-        "patch_px": options.patch_px or model.card.patch_px,
+        "tta": job.tta,
+        "patch_px": job.tiling.patch_px,
         "keep": options.keep,
+        "device": engine.device.partition(":")[0],
+        "backend": engine.backend,
+        "precision": engine.precision,
     }
 
 
-def write_prediction(
-    scene: Scene,
-    model: Model | PixelMethod,
-    files: PredictionFiles,
-    options: PredictOptions = PredictOptions(),
-    *,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> None:
+def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | None = None) -> None:
     """Predict a scene into files that the caller has prepared; see `predict`."""
-    if not isinstance(model, Model) and device != "auto":
-        choose_device(device)  # A pixel method needs none; a name that is wrong is still an error.
+    scene, model = job.scene, job.model
     card = model.card if isinstance(model, Model) else None
     classes = card.classes if card else (GLACIER,)
     threshold = files.threshold
@@ -184,12 +253,9 @@ def write_prediction(
         "GLACIERX_AOI": "yes" if scene.aoi is not None else "no",
         "GLACIERX_RECORD": json.dumps(files.record, sort_keys=True),
     }
-    rows = (
-        _network_rows(scene, model, options, device=device, progress=progress)
-        if isinstance(model, Model)
-        else pixel_rows(scene, model, median=options.median, progress=progress)
-    )
     with ExitStack() as stack:
+        stack.enter_context(scene.by_rows(files.probability.parent))
+        rows = stack.enter_context(closing(_rows(job, progress)))
         probability = stack.enter_context(
             RowWriter(files.probability, scene.grid, probability_layout(classes, tags))
         )
@@ -197,60 +263,41 @@ def write_prediction(
         if files.mask is not None:
             mask = stack.enter_context(RowWriter(files.mask, scene.grid, mask_layout(tags)))
         writer = PredictionWriter(probability, mask, threshold, classes.index(GLACIER))
-        for values, wanted in rows:
-            writer.write(values, wanted)
+
+        def write(steps: NDArray[np.uint8], wanted: NDArray[np.bool_]) -> None:
+            # GDAL's errors become exceptions in threads that have an environment.
+            with rasterio.Env(), job.profile.measure("write"):
+                writer.write(steps, wanted)
+
+        hand_over = stack.enter_context(behind(write))
+        for steps, wanted in rows:
+            hand_over(steps, wanted)
 
 
-def _network_rows(
-    scene: Scene,
-    model: Model,
-    options: PredictOptions,
-    *,
-    device: str,
-    progress: Progress | None,
-) -> Rows:
-    card = model.card
-    roles = tuple(role for role in card.roles if role in scene.available)
-    present = [role in scene.available for role in card.roles]
-    tta = options.tta or card.tta
-    patch_px = options.patch_px or card.patch_px
-    check_patch(model, patch_px)
-    engine = Engine(
-        model,
-        fit_normaliser(card.normalisation, scene, card.roles),
-        present,
-        tta=tta,
-        device=device,
-    )
-    tiler = Tiler(
-        scene.grid.shape,
-        patch_px=patch_px,
-        keep=options.keep,
-        classes=len(card.classes),
-        batch=options.batch,
-    )
-    context = None
-    if card.context:
+def _rows(job: Job, progress: Progress | None) -> Generator[Rows, None, None]:
+    """Yield finished rows from top to bottom."""
+    if not isinstance(job.model, Model):
+        if job.engine.device != "auto":
+            choose_device(job.engine.device)  # It needs none; a wrong name is still an error.
+        yield from pixel_rows(job.scene, job.model, median=job.options.median, progress=progress)
+        return
+    engine = job.make_engine()
+    began = time.monotonic()
+    told = False
 
-        def context(row: int, column: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-            return read_context(scene, roles, (row, column), tiler.patch_px, card.context)
-
-    def run(patches: Sequence[Patch]) -> NDArray[np.float32]:
-        began, first = time.monotonic(), not engine.patches_run
-        found = engine.run(patches)
-        if first:
-            whole = (time.monotonic() - began) / len(patches) * tiler.patches
-            _say_what_tta_costs(tta, engine.views, whole)
-        return found
-
-    done = 0
-    for values, wanted, patches in tiler.run(
-        lambda first, last: read_strip(scene, roles, first, last), run, context
-    ):
-        yield values, wanted
-        done += patches
+    def done(patches: int) -> None:
+        nonlocal told
+        if not told and engine.patches_run:
+            seconds = (time.monotonic() - began) / engine.patches_run * job.tiling.patches
+            _say_what_tta_costs(job.tta, engine.views, seconds)
+            told = True
         if progress:
-            progress(done, tiler.patches, "patches")
+            progress(patches, job.tiling.patches, "patches")
+
+    yield from run_network(
+        job.reader(), job.tiling, engine, len(job.model.card.classes),
+        profile=job.profile, done=done,
+    )  # fmt: skip
 
 
 def check_patch(model: Model, patch_px: int) -> None:
@@ -276,47 +323,3 @@ def _say_what_tta_costs(tta: str, views: int, seconds: float) -> None:
             GlacierxWarning,
             stacklevel=3,
         )
-
-
-def read_context(
-    scene: Scene, roles: tuple[str, ...], corner: tuple[int, int], patch_px: int, factor: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read a view *factor* times as wide around a patch, averaged to the size of the patch.
-
-    Args:
-        scene: The scene.
-        roles: What to read.
-        corner: Row and column of the patch's first pixel.
-        patch_px: Side of the patch.
-        factor: Side of a block of pixels that is averaged.
-
-    Returns:
-        Values (roles, patch, patch), and True where a block holds valid pixels of the scene.
-    """
-    values = np.zeros((len(roles), patch_px, patch_px), np.float32)
-    valid = np.zeros((patch_px, patch_px), bool)
-    shift = (patch_px * factor - patch_px) // 2
-    top, left = corner[0] - shift, corner[1] - shift
-    rows, columns = scene.grid.shape
-    from_column, to_column = max(0, left), min(columns, left + patch_px * factor)
-    for line, end in row_bands(patch_px, CONTEXT_LINES):
-        first, last = max(0, top + line * factor), min(rows, top + end * factor)
-        if first >= last or from_column >= to_column:
-            continue
-        raster = scene.read(
-            Window(from_column, first, to_column - from_column, last - first), roles
-        )
-        down = (np.arange(first, last) - top) // factor - line
-        right = (np.arange(from_column, to_column) - left) // factor
-        block = (down[:, None] * patch_px + right).ravel()
-        shape = (end - line, patch_px)
-        count, *totals = (
-            np.bincount(block, plane.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
-            for plane in (raster.valid, *(raster.values * raster.valid))
-        )
-        for index, total in enumerate(totals):
-            np.divide(
-                total, count, out=values[index, line:end], where=count > 0, casting="same_kind"
-            )
-        valid[line:end] = count > 0
-    return values, valid

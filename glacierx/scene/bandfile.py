@@ -1,8 +1,10 @@
 """One file of a scene: its bands on the scene's grid, in physical units, with what is valid."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError, SceneError
 from glacierx.scene.bands import BandSource
+from glacierx.scene.blocks import TALL_PX, block_rows, in_strips, row_bytes
 from glacierx.scene.grid import Grid
 from glacierx.scene.raster import (
     base_name,
@@ -24,6 +27,7 @@ from glacierx.scene.raster import (
     source_window,
 )
 from glacierx.scene.sensors import OPTICAL, THERMAL, Level, Sensor
+from glacierx.scene.stored import Stored
 
 Nodata = float | str | None
 """A number, ``"nan"``, ``"none"`` for no such value, or None for what the file says."""
@@ -112,10 +116,12 @@ class BandFile:
         sources: The bands that have a role.
     """
 
-    def __init__(self, sources: Sequence[BandSource], choice: RadiometryChoice) -> None:
+    def __init__(
+        self, sources: Sequence[BandSource], choice: RadiometryChoice, *, workers: int = 1
+    ) -> None:
         self.sources = tuple(sources)
         self.path = self.sources[0].path
-        self._file = open_dataset(self.path, "scene")
+        self._file: Any = open_dataset(self.path, "scene", workers=workers)
         self.grid = dataset_grid(self._file, "scene")
         self._bands = {source.role: source.index for source in self.sources}
         self.radiometry = {
@@ -182,26 +188,26 @@ class BandFile:
         masked = self._alpha or self._masked
         return bool(tagged or masked or self._target or "f" in kinds)
 
-    def read(
-        self, window: Window, roles: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Read roles (roles, rows, columns) in physical units, and where every band is valid."""
+    def read(self, window: Window, roles: Sequence[str]) -> tuple[Stored, NDArray[np.bool_]]:
+        """Read roles, and where every band is valid.
+
+        Bands of another grid than the scene's are interpolated in physical units; others stay in
+        the numbers of the file.
+        """
         if self._target is None:
             return self._read_own(window, roles)
         target = self._target.crop(window)
         needed = source_window(self.grid, target)
         if needed is None:
-            return np.zeros((len(roles), *target.shape), np.float32), np.zeros(target.shape, bool)
-        values, valid = self._read_own(needed, roles)
-        holed = np.where(valid, np.concatenate([values, np.zeros_like(valid[None])]), np.nan)
-        moved = resample(
-            holed.astype(np.float32), self.grid.crop(needed), target, Resampling.bilinear
-        )
-        return moved[:-1], np.isfinite(moved[-1])
+            nothing = np.zeros((len(roles), *target.shape), np.float32)
+            return Stored.physical(roles, nothing), np.zeros(target.shape, bool)
+        own, valid = self._read_own(needed, roles)
+        planes = [*map(own.plane, range(len(roles))), np.zeros(valid.shape, np.float32)]
+        holed = np.where(valid, np.stack(planes), np.float32(np.nan))
+        moved = resample(holed, self.grid.crop(needed), target, Resampling.bilinear)
+        return Stored.physical(roles, moved[:-1]), np.isfinite(moved[-1])
 
-    def _read_own(
-        self, window: Window, roles: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _read_own(self, window: Window, roles: Sequence[str]) -> tuple[Stored, NDArray[np.bool_]]:
         wanted = [self._bands[role] for role in roles]
         checked = list(self._bands.values()) if self.can_be_invalid else wanted
         raw = read_window(self._file, checked, window)
@@ -216,13 +222,41 @@ class BandFile:
             valid &= alpha != 0
         for index in self._masked:
             valid &= read_mask(self._file, index, window)
-        out = np.empty((len(wanted), *valid.shape), np.float32)
-        for row, (role, index) in enumerate(zip(roles, wanted, strict=True)):
-            unit = self.radiometry[role]
-            out[row] = raw[checked.index(index)]
-            if (unit.scale, unit.offset) != (1.0, 0.0):
-                out[row] = out[row] * np.float32(unit.scale) + np.float32(unit.offset)
-        return out, valid
+        if checked != wanted:
+            raw = raw[[checked.index(index) for index in wanted]]
+        units = [self.radiometry[role] for role in roles]
+        scale, offset = tuple(unit.scale for unit in units), tuple(unit.offset for unit in units)
+        return Stored(tuple(roles), raw, scale, offset), valid
+
+    @property
+    def block_rows(self) -> int:
+        """Rows that are decoded together."""
+        return block_rows(self._file) if self._target is None else 1
+
+    @property
+    def cache_bytes(self) -> int:
+        """What two rows of blocks take, so that reading on decodes none of them again."""
+        return 2 * min(max(block_rows(self._file), 256), TALL_PX) * row_bytes(self._file)
+
+    @contextmanager
+    def by_rows(self, folder: Path) -> Iterator[None]:
+        """Make reading from top to bottom cheap however the file is cut into blocks.
+
+        Args:
+            folder: Where a copy may lie if the blocks are tall.
+        """
+        types = set(self._file.dtypes)
+        plain = not (self._alpha or self._masked) and len(types) == 1
+        if block_rows(self._file) <= TALL_PX or not plain:
+            yield
+            return
+        original = self._file
+        with in_strips(original, folder) as copied:
+            self._file = copied
+            try:
+                yield
+            finally:
+                self._file = original
 
     def close(self) -> None:
         """Close the file."""

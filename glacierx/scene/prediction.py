@@ -29,6 +29,9 @@ STEPS = 250
 NODATA = 255
 GLACIER = "glacier"
 
+Rows = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+"""Steps of probability (classes, rows, columns), and where they are wanted (rows, columns)."""
+
 MASK_COLORS = {0: (235, 235, 225, 255), 1: (40, 120, 200, 255), NODATA: (0, 0, 0, 0)}
 
 
@@ -218,9 +221,9 @@ class PredictionWriter:
         self._cut = first_step_above(threshold)
         self._band = glacier_band
 
-    def write(self, probability: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Add the next rows: probabilities (classes, rows, columns) and where they are valid."""
-        steps = encode(probability, valid)
+    def write(self, steps: NDArray[np.uint8], valid: NDArray[np.bool_]) -> None:
+        """Add the next rows: steps (classes, rows, columns) and where they are valid."""
+        steps = np.where(valid, steps, np.uint8(NODATA))
         self._probability.write(steps)
         if self._mask is not None:
             ice = (steps[self._band] >= self._cut).astype(np.uint8)

@@ -72,8 +72,13 @@ def gdal_reason(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
-def open_dataset(path: PathLike, what: str = "raster") -> Any:
+def open_dataset(path: PathLike, what: str = "raster", *, workers: int = 1) -> Any:
     """Open a raster with GDAL; the caller closes it.
+
+    Args:
+        path: What GDAL opens.
+        what: What it is to the user.
+        workers: Threads that decode its blocks, where the format allows.
 
     Raises:
         SceneError: The file is missing, unreadable, or a container of several rasters.
@@ -84,7 +89,9 @@ def open_dataset(path: PathLike, what: str = "raster") -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(str(path))
+            # GeoTIFFs take the number from here when they are opened; other formats have no such.
+            with rasterio.Env(GDAL_NUM_THREADS=str(workers)):
+                dataset = rasterio.open(str(path))
     except (RasterioError, OSError) as error:
         raise SceneError(
             f"{name} cannot be read as a raster: {gdal_reason(error)}. "

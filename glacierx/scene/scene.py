@@ -2,9 +2,10 @@
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from rasterio.windows import Window
 from glacierx.errors import MissingBandError, OptionError
 from glacierx.scene.bandfile import BandFile, Nodata, RadiometryChoice, parse_nodata
 from glacierx.scene.bands import BandChoice, find_bands
+from glacierx.scene.blocks import TALL_PX, block_cache
 from glacierx.scene.geodesy import LONLAT, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
@@ -22,6 +24,7 @@ from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike, Raster, base_name, raster_parts
 from glacierx.scene.relief import TERRAIN, Relief
 from glacierx.scene.sensors import find_sensor
+from glacierx.scene.stored import Stored
 from glacierx.scene.terrain import Dem
 
 # Names that suppliers and tools give the time of acquisition; TIFFTAG_DATETIME comes last because
@@ -128,30 +131,71 @@ class Scene(Handle):
             SceneError: A file is damaged in this window.
         """
         roles = self.roles if roles is None else tuple(roles)
+        parts, valid = self.read_stored(window, roles)
+        values = np.zeros((len(roles), *valid.shape), np.float32)
+        for part in parts:
+            for index, role in enumerate(part.roles):
+                values[roles.index(role)] = part.plane(index)
+        values[:, ~valid] = 0
+        return Raster(values, valid, self.grid.crop(window))
+
+    def read_stored(
+        self, window: Window, roles: Sequence[str]
+    ) -> tuple[tuple[Stored, ...], NDArray[np.bool_]]:
+        """Read a window in the numbers of the files, for those who bring them to units themselves.
+
+        Args:
+            window: Whole pixels within the grid.
+            roles: What to read.
+
+        Returns:
+            Planes of each file and of the DEM, in an order and of types that are the same for
+            every window; and where pixels are valid.
+
+        Raises:
+            MissingBandError: A role is not in the scene.
+            SceneError: A file is damaged in this window.
+        """
         served = self.from_dem(roles)
         for role in roles:
             if role not in served:
                 self._file(role)
-        shape = int(window.height), int(window.width)
-        values = np.zeros((len(roles), *shape), np.float32)
-        valid = np.ones(shape, bool)
+        valid = np.ones((int(window.height), int(window.width)), bool)
+        parts = []
         for file in self._files:
             own = [role for role in roles if role in file.radiometry]
             if own or file.can_be_invalid:
                 part, good = file.read(window, own)
                 valid &= good
-                for role, band in zip(own, part, strict=True):
-                    values[roles.index(role)] = band
+                parts += [part] if own else []
         for mask in self._masks:
             valid &= ~mask.invalid(window)
-        if served and self._relief is not None and valid.any():
-            part, known = self._relief.read(window, served)
-            for role, plane in zip(served, part, strict=True):
-                values[roles.index(role)] = plane
-            if not known[valid].all():
-                self._relief.warn_of_gaps(self.name)
-        values[:, ~valid] = 0
-        return Raster(values, valid, self.grid.crop(window))
+        if served and self._relief is not None:
+            heights = np.zeros((len(served), *valid.shape), np.float32)
+            if valid.any():
+                heights, known = self._relief.read(window, served)
+                if not known[valid].all():
+                    self._relief.warn_of_gaps(self.name)
+            parts.append(Stored.physical(served, heights))
+        return tuple(parts), valid
+
+    @property
+    def block_rows(self) -> int:
+        """Rows that its files decode together, so that reading such rows at once is cheap."""
+        return max(min(file.block_rows, TALL_PX) for file in self._files)
+
+    @contextmanager
+    def by_rows(self, folder: Path) -> Iterator[None]:
+        """Prepare for reading full rows from top to bottom, each block of a file decoded once.
+
+        GDAL's block cache is kept to what that needs. A file whose blocks are higher than 1024
+        rows is first copied into *folder*.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(block_cache(sum(file.cache_bytes for file in self._files)))
+            for file in self._files:
+                stack.enter_context(file.by_rows(folder))
+            yield
 
     def inside(self, window: Window) -> NDArray[np.bool_]:
         """Return True where a pixel of the window is within the area of interest."""
@@ -218,6 +262,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
     dem: PathLike | None = None,
     dem_band: int | None = None,
     date: str | None = None,
+    workers: int = 1,
 ) -> Scene:
     """Open a scene; nothing is read but headers.
 
@@ -237,6 +282,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         dem: DEM for division and elevations, and for models that take elevation or slope.
         dem_band: Its band, if it has several.
         date: Date of acquisition, ISO 8601, instead of the file's.
+        workers: Threads that decode its files, where their format allows.
 
     Returns:
         The scene, a context manager.
@@ -263,7 +309,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         files = []
         for name in dict.fromkeys(source.path for source in sources):
             own = [source for source in sources if source.path == name]
-            files.append(BandFile(own, choice))
+            files.append(BandFile(own, choice, workers=workers))
             closing.callback(files[-1].close)
         finest = min(file.grid.gsd_m for file in files)
         # Of files with the same pixel size up to their place on the map, the first one counts.

@@ -19,12 +19,12 @@ from glacierx.networks.layers import Inputs
 from glacierx.options import AdaptOptions, SimulateOptions, TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model
+from glacierx.predict.precision import Precision, choose_precision
 from glacierx.simulate.simulate import simulate
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
 from glacierx.training.loop import TIMED_STEPS, Learner, Trust, steps_of
 from glacierx.training.manifest import Row
-from glacierx.training.precision import Precision, choose_precision
 from glacierx.training.run import Place, judged, learn, view_of
 from glacierx.training.samples import ICE, OTHER, Sample, Source, load_samples, load_source
 from glacierx.training.sources import FileSource, open_sources

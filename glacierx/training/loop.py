@@ -19,10 +19,10 @@ from glacierx.networks.layers import Inputs
 from glacierx.options import TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.normalise import JOINT
+from glacierx.predict.precision import Precision
 from glacierx.training.augment import Augmenter, Batch, resized
 from glacierx.training.draw import Sampler
 from glacierx.training.losses import loss_of
-from glacierx.training.precision import Precision
 from glacierx.training.samples import ICE, Labels, Source, Values
 from glacierx.training.schedule import learning_rate
 from glacierx.training.validate import joint_minmax, planes_of

@@ -22,11 +22,11 @@ from glacierx.options import TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model
 from glacierx.predict.normalise import JOINT
+from glacierx.predict.precision import choose_precision
 from glacierx.training.draw import survey
 from glacierx.training.journal import Journal
 from glacierx.training.loop import Learner, Trust, describe, steps_of
 from glacierx.training.pictures import draw_validation
-from glacierx.training.precision import choose_precision
 from glacierx.training.samples import Source
 from glacierx.training.state import load_state, read_about, save_state
 from glacierx.training.validate import (

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from glacierx.errors import ModelError
 from glacierx.networks.layers import Inputs
+from glacierx.predict.precision import Precision
 from glacierx.predict.tiling import cut, mirrored
-from glacierx.training.precision import Precision
 from glacierx.training.samples import ICE, INVALID, OTHER, Source
 
 LOGITS = np.linspace(-15.0, 15.0, 1501)

@@ -11,15 +11,17 @@ from torch import nn
 
 from glacierx.errors import GlacierxWarning, ModelError, OptionError, OutputError
 from glacierx.networks.layers import Output
-from glacierx.options import PredictOptions
+from glacierx.options import EngineOptions, PredictOptions
 from glacierx.predict.card import Card, Slot
 from glacierx.predict.engine import Engine
 from glacierx.predict.modelfile import Model, build_model
 from glacierx.predict.normalise import Normalisation, Normaliser
-from glacierx.predict.predict import _say_what_tta_costs, predict, read_context
-from glacierx.predict.tiling import Patch
+from glacierx.predict.context import read_context
+from glacierx.predict.predict import _say_what_tta_costs, predict
+from glacierx.predict.strips import Patch
 from glacierx.scene.prediction import NODATA
 from glacierx.scene.scene import open_scene
+from glacierx.scene.stored import Stored
 
 
 class Pointwise(nn.Module):
@@ -92,14 +94,14 @@ def test_a_pointwise_network_gives_what_it_should(make_scene):
     assert np.abs(found - expected).max() <= 1  # a step of rounding in float32
 
 
-@pytest.mark.parametrize("options", [
-    PredictOptions(patch_px=48), PredictOptions(batch=3), PredictOptions(keep=0.5),
-    PredictOptions(patch_px=170, keep=1.0), PredictOptions(tta="d4"),
+@pytest.mark.parametrize(("options", "batch"), [
+    (PredictOptions(patch_px=48), None), (PredictOptions(), 3), (PredictOptions(keep=0.5), None),
+    (PredictOptions(patch_px=170, keep=1.0), None), (PredictOptions(tta="d4"), 2),
 ])  # fmt: skip
-def test_tiling_and_batches_do_not_change_a_pointwise_network(make_scene, options):
+def test_tiling_and_batches_do_not_change_a_pointwise_network(make_scene, options, batch):
     with open_scene(make_scene(MASK)) as scene:
         plain = steps(scene, model(Pointwise()))
-        other = steps(scene, model(Pointwise()), options)
+        other = steps(scene, model(Pointwise()), options, engine=EngineOptions(batch=batch))
     assert np.array_equal(plain, other)
 
 
@@ -156,12 +158,16 @@ def test_the_cards_temperature_divides_logits(make_scene):
 
 
 def test_dropout_is_off_whatever_the_state_of_the_network(make_scene):
-    network = nn.Sequential(Pointwise())
-    network.forward = lambda inputs: Output(nn.functional.dropout(
-        10 * (inputs.x[:, :1] - 0.3), training=network.training))  # fmt: skip
+    class Dropping(nn.Module):
+        def forward(self, inputs):
+            logits = 10 * (inputs.x[:, :1] - 0.3)
+            return Output(mask=nn.functional.dropout(logits, training=self.training))
+
+    network = Dropping().train()
     with open_scene(make_scene(MASK)) as scene:
-        found = steps(scene, model(network.train()))
+        found = steps(scene, model(network))
         assert np.array_equal(found, steps(scene, model(Pointwise())))
+    assert network.training  # what is given stays as it was
 
 
 def test_a_network_that_gives_no_numbers_is_an_error(make_scene, tmp_path):
@@ -222,9 +228,11 @@ def test_views_of_a_pointwise_network_average_to_the_plain_one():
     identity = model(Pointwise())
     normaliser = Normaliser(np.zeros(1, np.float32), np.ones(1, np.float32))
     values = np.random.default_rng(0).random((1, 64, 64)).astype(np.float32)
-    patch = Patch(values, np.ones((64, 64), bool), None)
-    one = Engine(identity, normaliser, [True], tta="none", device="cpu").run([patch])
-    eight = Engine(identity, normaliser, [True], tta="d4", device="cpu").run([patch])
+    patch = Patch((Stored.physical(["green"], values),), np.ones((64, 64), bool), None)
+    one, eight = (
+        engine.probability(engine.feed([patch]))
+        for engine in (Engine(identity, normaliser, [True], tta=tta) for tta in ("none", "d4"))
+    )
     # Vectorised sigmoids differ in their last bit with the place of a pixel in memory.
     assert np.allclose(one, eight, rtol=0, atol=2e-7)
 
@@ -293,7 +301,9 @@ def test_a_network_is_given_the_heights_of_the_dem(make_scene, make_dem, step):
     heights = cells.to_map(*(np.indices(cells.shape) + 0.5))[1] / 20 - 260_000 + 3000 + 40
     with open_scene(make_scene(MASK), dem=make_dem(heights, cells)) as scene:
         found = steps(scene, terrain_model())
-        tiles = steps(scene, terrain_model(), PredictOptions(patch_px=48, batch=2))
+        tiles = steps(scene, terrain_model(), PredictOptions(patch_px=48),
+                      engine=EngineOptions(batch=2))  # fmt: skip
+
         with predict(scene, terrain_model()) as prediction:
             record = prediction.record
     # Half a metre down from row to row.
@@ -397,7 +407,7 @@ def test_a_device_that_is_not_there_is_named(make_scene):
         open_scene(make_scene(MASK)) as scene,
         pytest.raises(OptionError, match="--device 'cuda:9"),
     ):
-        predict(scene, model(Pointwise()), device="cuda:99")
+        predict(scene, model(Pointwise()), engine=EngineOptions(device="cuda:99"))
 
 
 def test_progress_counts_patches(make_scene):
@@ -409,22 +419,26 @@ def test_progress_counts_patches(make_scene):
 
 
 def test_memory_does_not_grow_with_height(tmp_path, monkeypatch):
-    # The rows asked for at a time are those of a patch, whatever the height.
+    # The rows asked for at a time are the same whatever the height, and each comes once.
     path = write_tif(
         tmp_path / "s.tif", np.ones((1, 1000, 70), "uint8"), utm_grid((1000, 70)),
         descriptions=("green",),
     )  # fmt: skip
-    heights = []
+    spans = []
     with open_scene(path, scale=1.0) as scene:
-        original = scene.read
+        original = scene.read_stored
 
-        def read(window, roles=None):
-            heights.append(window.height)
+        def read(window, roles):
+            spans.append((window.row_off, window.row_off + window.height))
             return original(window, roles)
 
-        monkeypatch.setattr(scene, "read", read)
-        steps(scene, model(Pointwise()))
-    assert max(heights) == 64
+        chosen = model(Pointwise())
+        monkeypatch.setattr(scene, "read_stored", read)
+        steps(scene, chosen)
+    assert max(last - first for first, last in spans) < 512  # whole blocks of the file
+    assert spans[0][0] == 0
+    assert [first for first, _ in spans[1:]] == [last for _, last in spans[:-1]]
+    assert spans[-1][1] == 1000
 
 
 def test_the_real_network_runs_end_to_end(make_scene):
@@ -435,6 +449,6 @@ def test_the_real_network_runs_end_to_end(make_scene):
     )  # fmt: skip
     with open_scene(make_scene(MASK)) as scene:
         one, two = (steps(scene, build_model(card, seed=3)) for _ in range(2))
-        window = steps(scene, build_model(card, seed=3), PredictOptions(batch=4))
+        window = steps(scene, build_model(card, seed=3), engine=EngineOptions(batch=4))
     assert np.array_equal(one, two)
     assert np.abs(one.astype(int) - window).max() <= 1

@@ -22,6 +22,7 @@ from glacierx.networks.layers import Output
 from glacierx.options import AdaptOptions, TrainOptions
 from glacierx.predict.card import Slot
 from glacierx.predict.modelfile import build_model, load_card, save_network
+from glacierx.predict.precision import Precision
 from glacierx.training.adapt import (
     EPOCH_PATCHES,
     _against_forgetting,
@@ -33,7 +34,6 @@ from glacierx.training.adapt import (
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
 from glacierx.training.manifest import Row
-from glacierx.training.precision import Precision
 from glacierx.training.run import view_of
 from glacierx.training.samples import ICE, IGNORED, OTHER, Sample, save_samples
 from glacierx.training.train import scaling_of

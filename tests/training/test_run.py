@@ -9,8 +9,8 @@ from factories import TINY, disc_sample, quick, tiny_card
 from glacierx.errors import GlacierxWarning, ModelError, OptionError, OutlineError, OutputError
 from glacierx.predict.modelfile import Model, build_model, load_network, save_network
 from glacierx.predict.normalise import Normalisation
+from glacierx.predict.precision import choose_precision
 from glacierx.training.loop import Learner
-from glacierx.training.precision import choose_precision
 from glacierx.training.run import Place, learn, view_of
 from glacierx.training.samples import OTHER, Sample
 from glacierx.training.validate import Validation

@@ -7,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, jaccard_score
 from glacierx.errors import ModelError
 from glacierx.networks.layers import Output
 from glacierx.predict.modelfile import build_model
-from glacierx.training.precision import Precision
+from glacierx.predict.precision import Precision
 from glacierx.training.samples import ICE, IGNORED, INVALID, OTHER, Sample
 from glacierx.training.validate import (
     Counts,

@@ -1,0 +1,119 @@
+"""Patches in the numbers of a file -> scaled planes on a device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from glacierx.predict.normalise import HIGHEST, LOWEST, Normaliser
+from glacierx.predict.strips import Patch
+from glacierx.scene.stored import Stored
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Patches on a device, as a network takes them.
+
+    Attributes:
+        x: Planes in the order of the card's roles (batch, channels, rows, columns).
+        context: A wider view, shaped as *x*, or None.
+        ready: When the device has made them, where it works beside the processor.
+    """
+
+    x: Tensor
+    context: Tensor | None = None
+    ready: Any = None
+
+
+class Feeder:
+    """Brings patches to a device, as the numbers of the file, and scales them there.
+
+    Args:
+        roles: The card's roles.
+        present: Those that the scene has.
+        normaliser: The scaling of these.
+        device: Where the planes go.
+    """
+
+    def __init__(
+        self,
+        roles: Sequence[str],
+        present: Sequence[str],
+        normaliser: Normaliser,
+        device: torch.device,
+    ) -> None:
+        self._channels = len(roles)
+        self._slots = {role: list(roles).index(role) for role in present}
+        self._present = list(present)
+        self._normaliser = normaliser
+        self._device = device
+        self._stream: Any = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own
+
+    def __call__(self, patches: Sequence[Patch]) -> Planes:
+        """Return the planes of patches; absent roles and invalid pixels are zero."""
+        if self._stream is None:
+            return self._make(patches)
+        # A stream of its own lets the device copy and scale while the network runs.
+        with torch.cuda.stream(self._stream):
+            made = self._make(patches)
+            return Planes(made.x, made.context, self._stream.record_event())
+
+    def _make(self, patches: Sequence[Patch]) -> Planes:
+        x = self._stack([(patch.parts, patch.valid) for patch in patches])
+        wider = [
+            ((Stored.physical(self._present, patch.context[0]),), patch.context[1])
+            for patch in patches
+            if patch.context is not None
+        ]
+        return Planes(x, self._stack(wider) if wider else None)
+
+    def _stack(self, pixels: Sequence[tuple[tuple[Stored, ...], NDArray[Any]]]) -> Tensor:
+        shape = (len(pixels), self._channels, *pixels[0][1].shape)
+        x = torch.zeros(shape, device=self._device)
+        for planes, (parts, valid) in zip(x, pixels, strict=True):
+            for part in parts:
+                numbers = self._moved(part.values)
+                for index, role in enumerate(part.roles):
+                    plane = planes[self._slots[role]]
+                    plane.copy_(numbers[index])
+                    if (part.scale[index], part.offset[index]) != (1.0, 0.0):
+                        plane.mul_(part.scale[index]).add_(part.offset[index])
+            self._scale(planes, self._moved(valid))
+        return x
+
+    def _scale(self, planes: Tensor, valid: Tensor) -> None:
+        """Do what `Normaliser` does, in place and on the device."""
+        how = self._normaliser
+        slots = [self._slots[role] for role in self._present]
+        if how.shift is None or how.scale is None:
+            low, high = _extremes(planes[slots], valid)
+            width = torch.clamp(high - low, min=1e-12)
+        for number, slot in enumerate(slots):
+            plane = planes[slot]
+            if how.shift is None or how.scale is None:
+                plane.sub_(low).div_(width)
+            else:
+                plane.sub_(float(how.shift[number])).div_(float(how.scale[number]))
+            if how.bounded:
+                plane.clamp_(LOWEST, HIGHEST)
+            plane.masked_fill_(~valid, 0)
+
+    def _moved(self, values: NDArray[Any]) -> Tensor:
+        numbers = torch.from_numpy(values)
+        if self._stream is None:
+            return numbers.to(self._device)
+        return numbers.contiguous().pin_memory().to(self._device, non_blocking=True)
+
+
+def _extremes(planes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the greatest valid value of all planes together; 0 and 1 of none."""
+    if not bool(valid.any()):
+        return planes.new_zeros(()), planes.new_ones(())
+    low = planes.masked_fill(~valid, float("inf")).amin()
+    high = planes.masked_fill(~valid, float("-inf")).amax()
+    return low, high

@@ -1,0 +1,38 @@
+"""Pixels in the numbers that a file holds, and how they become physical values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Roles of one file, of one type.
+
+    Attributes:
+        roles: What the planes measure.
+        values: Their pixels (roles, rows, columns); anything where they are not valid.
+        scale: Physical value = scale x number + offset, for each role.
+        offset: See *scale*.
+    """
+
+    roles: tuple[str, ...]
+    values: NDArray[Any]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    @classmethod
+    def physical(cls, roles: Sequence[str], values: NDArray[Any]) -> "Stored":
+        """Return planes that hold physical values already."""
+        return cls(tuple(roles), values, (1.0,) * len(roles), (0.0,) * len(roles))
+
+    def plane(self, index: int) -> NDArray[np.float32]:
+        """Return a plane (rows, columns) in physical units."""
+        real: NDArray[np.float32] = self.values[index].astype(np.float32)
+        if (self.scale[index], self.offset[index]) != (1.0, 0.0):
+            real *= np.float32(self.scale[index])
+            real += np.float32(self.offset[index])
+        return real
