@@ -104,8 +104,8 @@ class EngineOptions(Options):
     device: str = option("auto", "Where networks run: auto, cpu, cuda, cuda:N or mps.")
     backend: str = option(
         "auto",
-        "What runs them; auto takes OpenVINO on a CPU where it is installed and the scene is large "
-        "enough to pay for its start.",
+        "What runs them; auto takes OpenVINO for fp32 on a CPU, where it is installed and the "
+        "scene is large enough to pay for its start.",
         choices=("auto", "torch", "openvino"),
     )
     precision: str = option(

@@ -16,12 +16,12 @@ LAYERS = (
     {"predict", "outlines"},
     {"evaluate", "simulate"},
     {"training"},
-    {"extract", "picture", "errormap", "record", "demo"},
+    {"extract", "estimate", "picture", "errormap", "record", "demo"},
     {"cli"},
     {"__main__"},
 )
 # Within the last layer below the command line.
-ORDER = ("record", "extract", "picture", "errormap", "demo")
+ORDER = ("record", "extract", "estimate", "picture", "errormap", "demo")
 
 
 def room(module: Path) -> str:

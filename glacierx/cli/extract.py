@@ -39,6 +39,12 @@ from glacierx.options import (
 @hash_option
 @overwrite_option
 @profile_option
+@click.option(
+    "--estimate",
+    "only_estimate",
+    is_flag=True,
+    help="Tell patches, memory, disk and minutes from a few timed patches, and write nothing.",
+)
 @options_for(EngineOptions, "engine")
 @options_for(PredictOptions, "predicting")
 @options_for(OutlineOptions, "outlining")
@@ -51,6 +57,7 @@ def command(
     log: Path | None,
     overwrite: bool,
     profile: bool,
+    only_estimate: bool,
     engine: EngineOptions,
     predicting: PredictOptions,
     outlining: OutlineOptions,
@@ -65,6 +72,7 @@ def command(
     Example:
         glacierx extract scene.tif --dem dem.tif -o outlines.gpkg
     """
+    from glacierx.estimate import estimate
     from glacierx.extract import extract, layers_of
     from glacierx.outlines.geopackage import check_format, save_layers
     from glacierx.predict.device import decoders
@@ -83,17 +91,21 @@ def command(
     run = RunLog()
     took = Profile()
     with ExitStack() as stack:
-        threads = decoders(engine)
         opened = stack.enter_context(
-            open_scene(**scene, dem=dem, dem_band=dem_band, workers=threads)
+            open_scene(**scene, dem=dem, dem_band=dem_band, workers=decoders(engine))
         )
         inputs = [*opened.paths, *filter(None, [arguments["divides"]])]
         read = [*inputs, arguments["model"]]
         check_outputs([*paths, log], overwrite=overwrite, inputs=read)
+        options = ExtractOptions(predicting, outlining, dividing)
+        if only_estimate:
+            model = arguments["model"]
+            click.echo(estimate(opened, model, options, engine=engine, rasters=len(rasters)))
+            return
         parts = [stack.enter_context(staged(path, overwrite=overwrite)) for path in paths]
         result = extract(
             opened,
-            options=ExtractOptions(predicting, outlining, dividing),
+            options=options,
             engine=engine,
             work_dir=parts[0].parent,
             progress=progress(),

@@ -80,6 +80,12 @@ class DeepLabV3Plus(nn.Module):
     Chen et al. 2018, in the form that Chu et al. 2022 build on. 25,506,689 parameters with four
     channels and one class.
 
+    Attributes:
+        stride: Rows and columns of the input are multiples of it.
+        precise: Parts that compute in fp32 even where the rest does in 16 bits: rounded there, the
+            finest maps and the flags of presence decide two to three pixels in a thousand
+            otherwise; rounded elsewhere fewer than one.
+
     Args:
         in_channels: Planes of the input.
         classes: Planes of the output.
@@ -101,6 +107,7 @@ class DeepLabV3Plus(nn.Module):
 
     stride = 16
     attention = False
+    precise = ("encoder.stem", "encoder.stages.0", "presence", "head")
 
     def __init__(
         self,

@@ -63,6 +63,11 @@ class Outlines:
         ]
 
     @property
+    def vertices(self) -> int:
+        """Number of vertices of all geometries."""
+        return int(shapely.get_num_coordinates(self.geometry).sum())
+
+    @property
     def frame(self) -> Grid:
         """The box around all outlines, as a grid of one cell."""
         left, bottom, right, top = shapely.total_bounds(self.geometry).tolist()

@@ -38,13 +38,15 @@ def resolve(options: EngineOptions, passes: int) -> EngineOptions:
         OptionError: The machine lacks what was asked for.
     """
     device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
     backend = options.backend
     if backend == "auto":
-        pays = device.type == "cpu" and passes >= WORTH_PASSES and not options.compile
-        backend = OPENVINO if pays and find_spec(OPENVINO) else "torch"
+        # In bf16 OpenVINO has no way to keep parts of a network precise, and PyTorch has.
+        fits = device.type == "cpu" and precision.name == "fp32" and not options.compile
+        pays = fits and passes >= WORTH_PASSES and find_spec(OPENVINO)
+        backend = OPENVINO if pays else "torch"
     if backend == OPENVINO:
         _check_openvino(device, compiled=options.compile)
-    precision = choose_precision(options.precision, device)
     return replace(options, device=str(device), backend=backend, precision=precision.name)
 
 
@@ -110,6 +112,8 @@ def fold_norms(module: nn.Module) -> nn.Module:
 
 def _torch(network: nn.Module, precision: Precision, *, compiled: bool) -> Forward:
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stub lacks the format
+    if precision.name != "fp32":
+        _keep_precise(network, precision.device)
     run: Callable[[Inputs], Tensor] = lambda inputs: network(inputs).mask  # noqa: E731
     if compiled:
         _check_compiler(precision.device)
@@ -121,6 +125,29 @@ def _torch(network: nn.Module, precision: Precision, *, compiled: bool) -> Forwa
             return run(inputs._replace(x=last)).float()
 
     return forward
+
+
+class _Precise(nn.Module):
+    """A part of a network that computes in fp32 whatever the rest does."""
+
+    def __init__(self, part: nn.Module, device: str) -> None:
+        super().__init__()
+        self.part = part
+        self._device = device
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(self._device, enabled=False):
+            return self.part(x.float())  # type: ignore[no-any-return]  # nn.Module is Any
+
+
+def _keep_precise(network: nn.Module, device: str) -> None:
+    """Wrap the parts that a network names in `precise`; it may have been built without some."""
+    for name in getattr(network, "precise", ()):
+        parent, _, own = name.rpartition(".")
+        holder = network.get_submodule(parent)
+        part = getattr(holder, own)
+        if part is not None:
+            setattr(holder, own, _Precise(part, device))
 
 
 def _check_compiler(device: str) -> None:

@@ -47,3 +47,8 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_spare_core(device: torch.device) -> bool:
+    """Tell whether a processor is free to read and write while a network runs."""
+    return device.type != "cpu" or torch.get_num_threads() < cores()

@@ -36,6 +36,7 @@ class Engine:
         across: Patches that lie beside each other in the scene; a batch takes no more.
 
     Attributes:
+        roles: What the network takes.
         views: How many views are averaged.
         batch: Patches that go through the network at once; fewer once memory ran out.
         device: Where it runs.
@@ -57,6 +58,7 @@ class Engine:
         options = resolve(options, passes)
         card = model.card
         self._card = card
+        self.roles = card.roles
         self.device = torch.device(options.device)
         there = [role for role, has in zip(card.roles, present, strict=True) if has]
         self.feed = Feeder(card.roles, there, normaliser, self.device)

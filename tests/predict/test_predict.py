@@ -13,10 +13,10 @@ from glacierx.errors import GlacierxWarning, ModelError, OptionError, OutputErro
 from glacierx.networks.layers import Output
 from glacierx.options import EngineOptions, PredictOptions
 from glacierx.predict.card import Card, Slot
+from glacierx.predict.context import read_context
 from glacierx.predict.engine import Engine
 from glacierx.predict.modelfile import Model, build_model
 from glacierx.predict.normalise import Normalisation, Normaliser
-from glacierx.predict.context import read_context
 from glacierx.predict.predict import _say_what_tta_costs, predict
 from glacierx.predict.strips import Patch
 from glacierx.scene.prediction import NODATA

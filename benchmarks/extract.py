@@ -1,0 +1,397 @@
+"""Speed and memory of a network over a scene.
+
+    python benchmarks/extract.py [FIGURE ...] [--size N] [--rounds N] [--work FOLDER]
+
+Figures are engine, memory, monai, routes and growth; see benchmarks/README.md. Every run
+is a process of its own, those that are compared in turns, and medians are printed.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+from affine import Affine
+from metrics import Field, memory_mb, peak_mb
+from torch import Tensor, nn
+
+from glacierx.networks.layers import Inputs, Output
+from glacierx.options import EngineOptions, PredictOptions
+from glacierx.predict.backend import make_forward, resolve
+from glacierx.predict.card import Card, Slot
+from glacierx.predict.device import cores
+from glacierx.predict.model import find_model, load_model
+from glacierx.predict.modelfile import Model
+from glacierx.predict.normalise import Normalisation
+from glacierx.predict.predict import predict
+from glacierx.predict.sample import fit_normaliser
+from glacierx.predict.tiling import Tiling
+from glacierx.profile import Profile
+from glacierx.scene.geotiff import RowWriter
+from glacierx.scene.grid import row_bands
+from glacierx.scene.prediction import STEP, mask_layout, open_prediction
+from glacierx.scene.scene import Scene, open_scene
+
+ROLES = ("blue", "green", "red", "nir")
+ICE_ABOVE = 0.55
+PATCH_PX = 1024
+MARGIN = 26
+
+
+def write_scene(path: Path, rows: int, columns: int) -> None:
+    """Write a made scene of four bands, uint16 in tiles of 512 x 512 with deflate."""
+    if path.exists():
+        return
+    surface = Field(max(rows, columns), 1)
+    random = np.random.default_rng(2)
+    part = path.with_suffix(".part.tif")
+    with rasterio.open(
+        part, "w", driver="GTiff", width=columns, height=rows, count=4, dtype="uint16",
+        crs="EPSG:32645", transform=Affine(10, 0, 400_000, 0, -10, 3_400_000), tiled=True,
+        blockxsize=512, blockysize=512, compress="deflate", predictor=2, bigtiff="IF_SAFER",
+    ) as file:  # fmt: skip
+        file.scales = (1e-4,) * 4
+        for band, role in enumerate(ROLES, 1):
+            file.set_band_description(band, role)
+        for first, last in row_bands(rows, 512):
+            height = surface.rows(first, last)[:, :columns]
+            ice = height > ICE_ABOVE
+            for band, (bright, dark) in enumerate(
+                ((7000, 900), (6800, 1100), (6500, 1300), (6000, 1900)), 1
+            ):
+                values = np.where(ice, bright, dark) * (1 + 0.2 * height)
+                values += random.standard_normal(values.shape, np.float32) * 60
+                window = rasterio.windows.Window(0, first, columns, last - first)
+                file.write(values.clip(1, 10000).astype(np.uint16), band, window=window)
+    part.rename(path)
+
+
+class Small(nn.Module):
+    """Two convolutions that see two pixels far; the same numbers wherever they are run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(5)
+        self.first, self.second = nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
+        for part in (self.first, self.second):
+            weight = torch.randn(part.weight.shape, generator=random)
+            part.weight = nn.Parameter(weight / part.weight[0].numel() ** 0.5)
+            part.bias = nn.Parameter(torch.randn(part.bias.shape, generator=random))  # type: ignore[union-attr]  # it has one
+
+    def forward(self, inputs: Inputs) -> Output:
+        """Return logits."""
+        return Output(mask=self.second(torch.relu(self.first(inputs.x[:, :4]))))
+
+
+def model_of(name: str) -> Model:
+    """Return a model that ships, or the small one."""
+    if name != "small":
+        found = load_model(find_model(name))
+        assert isinstance(found, Model)
+        return found
+    slots = tuple(Slot(role) for role in ROLES)
+    scaling = Normalisation("fixed", mean=(0.2,) * 4, std=(0.1,) * 4)
+    return Model(Small().eval(), Card("small", "none", slots, normalisation=scaling))
+
+
+def engine_of(given: dict[str, Any]) -> EngineOptions:
+    """Return the options of a case."""
+    return EngineOptions(**given.get("engine", {}))
+
+
+def run_glacierx(given: dict[str, Any]) -> dict[str, Any]:
+    """Predict a scene from opening it to closing its mask."""
+    model = model_of(given["model"])
+    profile = Profile()
+    before, cpu, began = memory_mb(), time.process_time(), time.perf_counter()
+    with open_scene(given["scene"]) as scene:
+        options = PredictOptions(tta=given.get("tta", "none"))
+        patches = Tiling(scene.grid.shape).patches
+        with predict(
+            scene, model, options, path=given["out"], mask=given.get("mask"), overwrite=True,
+            engine=engine_of(given), profile=profile,
+        ):  # fmt: skip
+            pass
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return {
+        "wall": wall, "cpu": cpu, "network": profile.seconds["network"], "patches": patches,
+        "added_mb": peak_mb() - before, "stages": profile.seconds,
+    }  # fmt: skip
+
+
+def run_monai(given: dict[str, Any]) -> dict[str, Any]:
+    """Do the same with MONAI's sliding window, the same network and the same overlap."""
+    from monai.inferers import sliding_window_inference  # noqa: PLC0415 - only this needs it
+
+    model = model_of(given["model"])
+    before, cpu, began = memory_mb(), time.process_time(), time.perf_counter()
+    took = 0.0
+    with open_scene(given["scene"]) as scene:
+        forward, present = forward_of(model, scene, engine_of(given))
+        x = whole_planes(model, scene)
+
+        def run(patches: Tensor) -> Tensor:
+            nonlocal took
+            start = time.perf_counter()
+            found: Tensor = forward(Inputs(patches, present=present.expand(len(patches), -1)))
+            took += time.perf_counter() - start
+            return found
+
+        with torch.inference_mode():
+            logits: Any = sliding_window_inference(
+                x, PATCH_PX, 1, run, overlap=2 * MARGIN / PATCH_PX, mode="constant"
+            )
+            probability = torch.sigmoid(logits)[0, 0].numpy()
+        with RowWriter(given["out"], scene.grid, mask_layout({})) as writer:
+            writer.write((probability > 0.5).astype(np.uint8)[None])
+        np.save(Path(given["out"]).with_suffix(".npy"), probability)
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return {"wall": wall, "cpu": cpu, "network": took, "added_mb": peak_mb() - before}
+
+
+def run_whole(given: dict[str, Any]) -> dict[str, Any]:
+    """Run a network over a whole scene at once, and compare what the tiled runs found."""
+    model = model_of("small")
+    with open_scene(given["scene"]) as scene:
+        x = whole_planes(model, scene)
+    with torch.inference_mode():
+        truth = torch.sigmoid(model.network(Inputs(x)).mask)[0, 0].numpy()
+    with open_prediction(given["glacierx"]) as prediction:
+        tiled = prediction.read(prediction.grid.window)
+    inner = (slice(2, -2),) * 2
+    # More than one step apart: what is left of rounding never is.
+    ours = np.abs(tiled * np.float32(STEP) - truth)[inner] > 1.5 * STEP
+    theirs = np.abs(np.load(given["monai"]) - truth)[inner] > 1.5 * STEP
+    return {"glacierx": int(ours.sum()), "monai": int(theirs.sum())}
+
+
+def forward_of(model: Model, scene: Scene, options: EngineOptions) -> tuple[Any, Tensor]:
+    """Return the network as glacierx runs it, and which roles the scene has."""
+    roles = model.card.roles
+    resolved = resolve(options, Tiling(scene.grid.shape).patches)
+    shape = (1, len(roles), PATCH_PX, PATCH_PX)
+    forward = make_forward(model.network, resolved, shape, context=False)
+    return forward, torch.tensor([[float(role in scene.available) for role in roles]])
+
+
+def whole_planes(model: Model, scene: Scene) -> Tensor:
+    """Read and scale a whole scene."""
+    roles = model.card.roles
+    present = [role for role in roles if role in scene.available]
+    raster = scene.read(scene.grid.window, present)
+    scaled = fit_normaliser(model.card.normalisation, scene, roles)(raster.values, raster.valid)
+    x = np.zeros((1, len(roles), *scaled.shape[1:]), np.float32)
+    x[0, [roles.index(role) for role in present]] = scaled
+    return torch.from_numpy(x)
+
+
+def run_routes(given: dict[str, Any]) -> dict[str, Any]:
+    """Time one patch by each route, in turns, in this process."""
+    model = model_of(given["model"])
+    roles = model.card.roles
+    shape = (1, len(roles), given["patch"], given["patch"])
+    x, present = torch.rand(shape), torch.ones(1, len(roles))
+    inputs = Inputs(x, present=present)
+    routes: dict[str, Callable[[], Tensor]] = {"plain fp32": lambda: model.network(inputs).mask}
+    for name, options in {
+        "auto": EngineOptions(backend="torch"),
+        "fp32": EngineOptions(backend="torch", precision="fp32"),
+        "bf16": EngineOptions(backend="torch", precision="bf16"),
+        "openvino fp32": EngineOptions(backend="openvino", precision="fp32"),
+        "openvino auto": EngineOptions(backend="openvino"),
+    }.items():
+        if options.backend == "openvino" and not has("openvino"):
+            continue
+        forward = make_forward(model.network, resolve(options, 100), shape, context=False)
+        routes[name] = lambda forward=forward: forward(inputs)  # type: ignore[misc]  # a default binds it
+    times: dict[str, list[float]] = {name: [] for name in routes}
+    with torch.inference_mode():
+        for turn in range(given["rounds"] + 1):
+            for name, route in routes.items():
+                start = time.perf_counter()
+                route()
+                if turn:
+                    times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def has(name: str) -> bool:
+    """Tell whether a library is installed."""
+    from importlib.util import find_spec  # noqa: PLC0415 - a question of one line
+
+    return find_spec(name) is not None
+
+
+CASES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "glacierx": run_glacierx, "monai": run_monai, "whole": run_whole, "routes": run_routes,
+}  # fmt: skip
+
+
+def measure(case: str, threads: int, **given: Any) -> dict[str, Any]:
+    """Run a case in a process of its own."""
+    call = [sys.executable, __file__, "--case", case, "--threads", str(threads)]
+    done = subprocess.run(
+        [*call, "--given", json.dumps(given, default=str)],
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+class Bench:
+    """What the figures share: sizes, rounds and where files go."""
+
+    def __init__(self, work: Path, size: int, rounds: int, threads: int) -> None:
+        self.work, self.size, self.rounds, self.threads = work, size, rounds, threads
+        self.backends = [{"backend": "torch"}]
+        if has("openvino"):
+            self.backends.append({"backend": "openvino"})
+
+    def scene(self, rows: int, columns: int) -> Path:
+        """Make a scene, once."""
+        path = self.work / f"scene_{rows}x{columns}.tif"
+        write_scene(path, rows, columns)
+        return path
+
+    def files(self) -> dict[str, Path]:
+        """Return where a run writes."""
+        return {"out": self.work / "probability.tif", "mask": self.work / "mask.tif"}
+
+    def engine(self) -> None:
+        """Print what the job costs beside its network."""
+        scene = self.scene(self.size, self.size)
+        for tta in ("none", "chu6"):
+            for engine in self.backends:
+                runs = [
+                    measure("glacierx", self.threads, scene=scene, model="starter", tta=tta,
+                            engine=engine, **self.files())
+                    for _ in range(self.rounds)
+                ]  # fmt: skip
+                wall = [run["wall"] / run["network"] for run in runs]
+                cpu = [run["cpu"] / (run["network"] * self.threads) for run in runs]
+                print(
+                    f"engine: {self.size} x {self.size}, {engine['backend']}, tta {tta}, "
+                    f"{self.threads} threads: wall / network {middle(wall)}, CPU / network "
+                    f"{middle(cpu)}, {middle([run['wall'] for run in runs])} s",
+                    flush=True,
+                )
+
+    def memory(self) -> None:
+        """Print how added memory grows with height."""
+        added = {}
+        for rows in (self.size, 2 * self.size):
+            scene = self.scene(rows, self.size)
+            runs = [
+                measure("glacierx", self.threads, scene=scene, model="starter",
+                        engine=self.backends[0], **self.files())
+                for _ in range(self.rounds)
+            ]  # fmt: skip
+            added[rows] = statistics.median(run["added_mb"] for run in runs)
+        low, high = added.values()
+        print(
+            f"memory: {self.size} columns, {2 * self.size} rows over {self.size}: "
+            f"{high:.0f} MB / {low:.0f} MB = {high / low:.3f}",
+            flush=True,
+        )
+
+    def monai(self) -> None:
+        """Print time, memory and wrong pixels beside MONAI's sliding window."""
+        if not has("monai"):
+            print("monai: not installed (pip install --no-deps monai); skipped")
+            return
+        scene = self.scene(self.size, self.size)
+        for engine in self.backends:
+            runs: dict[str, list[dict[str, Any]]] = {"glacierx": [], "monai": []}
+            for _ in range(self.rounds):
+                for case, found in runs.items():
+                    found.append(measure(case, self.threads, scene=scene, model="starter",
+                                         engine=engine, **self.files()))  # fmt: skip
+            wall, added = (
+                [one[key] / other[key] for one, other in zip(*runs.values(), strict=True)]
+                for key in ("wall", "added_mb")
+            )
+            print(
+                f"monai: {engine['backend']}, wall {middle(wall)}, added memory {middle(added)} "
+                f"of MONAI's",
+                flush=True,
+            )
+        fp32 = {"backend": "torch", "precision": "fp32"}
+        small = {"scene": scene, "model": "small", "engine": fp32}
+        ours, theirs = self.work / "small.tif", self.work / "small_monai.tif"
+        measure("glacierx", self.threads, **small, out=ours)
+        measure("monai", self.threads, **small, out=theirs)
+        wrong = measure("whole", self.threads, scene=scene, glacierx=ours,
+                        monai=theirs.with_suffix(".npy"))  # fmt: skip
+        print(f"monai: wrong pixels inside: {wrong['glacierx']}, MONAI {wrong['monai']}")
+
+    def routes(self) -> None:
+        """Print the time of a patch by each route over plain PyTorch."""
+        found = measure("routes", self.threads, model="starter", rounds=self.rounds,
+                        patch=min(PATCH_PX, self.size // 16 * 16))  # fmt: skip
+        plain = found["plain fp32"]
+        for name, seconds in found.items():
+            print(f"routes: {name}: {seconds:.3f} s, {seconds / plain:.2f} of plain fp32")
+
+    def growth(self) -> None:
+        """Print time for each patch and memory for each column as scenes grow."""
+        base = 0.0
+        for size in (self.size // 8 * scale for scale in (2, 4, 8, 16)):
+            scene = self.scene(size, size)
+            run = measure("glacierx", self.threads, scene=scene, model="starter",
+                          engine=self.backends[0], **self.files())  # fmt: skip
+            each = run["wall"] / run["patches"]
+            base = base or each
+            print(
+                f"growth: {size} x {size}: {run['patches']} patches, {each:.3f} s each "
+                f"({each / base:.2f}), added {run['added_mb']:.0f} MB, "
+                f"{run['added_mb'] * 1e6 / size:.0f} bytes for each column",
+                flush=True,
+            )
+
+
+def middle(values: list[float]) -> str:
+    """Show the median, and the least and greatest."""
+    return f"{statistics.median(values):.3f} ({min(values):.3f}-{max(values):.3f})"
+
+
+FIGURES = ("engine", "memory", "monai", "routes", "growth")
+
+
+def main() -> None:
+    """Print the figures that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE")
+    parser.add_argument("--size", type=int, default=6000, help="side of the scene in pixels")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=max(1, cores() - 1),
+                        help="of the network; one core is left for the rest")  # fmt: skip
+    parser.add_argument("--work", type=Path, help="folder that keeps made scenes")
+    parser.add_argument("--case", choices=sorted(CASES), help=argparse.SUPPRESS)
+    parser.add_argument("--given", type=json.loads, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    if asked.case:
+        print(json.dumps(CASES[asked.case](asked.given)))
+        return
+    unknown = set(asked.figures) - set(FIGURES)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: figures are {', '.join(FIGURES)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        work = asked.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        bench = Bench(work, asked.size, asked.rounds, asked.threads)
+        for figure in asked.figures or FIGURES:
+            getattr(bench, figure)()
+
+
+if __name__ == "__main__":
+    main()
