@@ -98,9 +98,10 @@ def main() -> None:
         if engine.backend != "openvino" or has("openvino")
     }
     for data in DATA_SETS[:3]:
-        found = {name: Difference() for name in others}
+        pairs = pairs_of(data, given.data, "validation")
+        found = {name: Difference() for name in others if pairs}
         with tempfile.TemporaryDirectory() as folder:
-            for pair in pairs_of(data, given.data, "validation"):
+            for pair in pairs:
                 labels = read_raster(pair.truth)
                 positive = [float(number) for number in data.positive.split(",")]
                 truth = np.isin(labels.values[0], positive) & labels.valid

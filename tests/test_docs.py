@@ -227,6 +227,36 @@ def test_the_benchmark_of_scores_runs_on_small_masks():
     assert "'iou': 0." in lines[8]
 
 
+def test_the_benchmark_of_extracting_runs_on_a_small_scene(tmp_path):
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "extract.py", "engine", "memory", "routes",
+         "--size", "256", "--rounds", "1", "--threads", "1", "--work", tmp_path],
+        check=True, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    engine = [line for line in lines if line.startswith("engine: 256 x 256, torch")]
+    assert [line.split("tta ")[1].split(",")[0] for line in engine] == ["none", "chu6"]
+    # The whole takes longer than the network alone.
+    assert all(float(line.split("wall / network ")[1].split()[0]) > 1 for line in engine)
+    [memory] = [line for line in lines if line.startswith("memory: ")]
+    low, high = re.search(r": (\d+) MB / (\d+) MB", memory).groups()[::-1]
+    assert 0 < int(low) <= int(high) * 2
+    routes = {line.split(": ")[1] for line in lines if line.startswith("routes: ")}
+    assert {"plain fp32", "auto", "fp32", "bf16"} <= routes
+    assert (tmp_path / "scene_512x256.tif").exists()
+
+
+def test_the_benchmark_of_rounding_runs_on_made_scenes(tmp_path):
+    make_everest(tmp_path)
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "rounding.py", "--data", tmp_path],
+        check=True, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("landsat7_everest: fp32, batch 4: 0 of 3600 pixels flip")
+    assert lines[1].startswith("landsat7_everest: bf16: ")
+
+
 def make_everest(folder):
     """Make scenes like those of landsat7_everest: a disc of ice in noisy rock."""
     import numpy as np
