@@ -171,18 +171,31 @@ def _track(corners: Points, line_of: Ints, pinned: NDArray[np.bool_], grid: Grid
 
 
 def _relax(track: _Track, smooth_px: float) -> Floats:
-    """Draw points towards the middle of their neighbours, within reach of where they began."""
+    """Draw points towards the middle of their neighbours, within reach of where they began.
+
+    Each step goes half the way. As a point moves along its normal alone, that is a number: what it
+    is at the start, half of what the point has moved, and a share of what each neighbour has.
+    """
     reach = REACH * smooth_px
-    back = np.conj(track.normal) / 2
-    shift = np.zeros(len(track.start))
+    last = np.r_[track.first[1:], len(track.start)] - 1
+    half = np.conj(track.normal) / 2
+    before, after = track.neighbours(track.start)
+    pull = (half * ((before + after) / 2 - track.start)).real
+    before, after = (neighbour * half / 2 for neighbour in track.neighbours(track.normal))
+    from_before, from_after = before.real.copy(), after.real.copy()
+    # Across the ends of lines in the arrays nothing is drawn; rings are closed one by one.
+    from_last, from_first = from_before[track.first], from_after[last]
+    from_before[track.first] = from_after[last] = 0
+    shift, moved = np.zeros((2, len(track.start)))
     for _ in range(max(1, round(ROUNDS * min(smooth_px, 3.0) ** 2))):
-        points = track.moved(shift)
-        before, after = track.neighbours(points)
-        before += after
-        before /= 2
-        before -= points
-        before *= back
-        shift = np.clip(shift + before.real, -reach, reach)
+        np.divide(shift, 2, out=moved)
+        moved += pull
+        moved[1:] += from_before[1:] * shift[:-1]
+        moved[:-1] += from_after[:-1] * shift[1:]
+        moved[track.first] += from_last * shift[last]
+        moved[last] += from_first * shift[track.first]
+        np.clip(moved, -reach, reach, out=moved)
+        shift, moved = moved, shift
     return shift
 
 
