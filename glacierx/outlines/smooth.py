@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.outlines.outlines import Outlines, polygons_of_rings, touching_pairs
 from glacierx.scene.grid import Grid
 
 # Two edges are at least a pixel apart. If neither moves as far as half a pixel, none can meet that
@@ -91,12 +91,11 @@ def smooth_outlines(outlines: Outlines, grid: Grid, smooth_px: float = 1.0) -> O
     touching = _repeated(corners)
     track = _track(corners, ring_of, touching | _on_frame(corners, grid), grid)
     moved = track.moved(_restore_areas(track, _relax(track, smooth_px), areas, REACH * smooth_px))
-    smooth = shapely.simplify(_rings(moved, track.line), COLLINEAR, preserve_topology=True)
-    smooth = _inflate(smooth, areas, grid)
+    smooth = _inflate(_thinned(_rings(moved, track.line)), areas, grid)
     raw = _rings(corners, ring_of)
     chosen = np.where(np.abs(areas) < SMALLEST_PX, raw, smooth)
-    before = _assemble(raw, polygon_of, len(outlines))
-    after = _assemble(chosen, polygon_of, len(outlines))
+    before = polygons_of_rings(raw, polygon_of)
+    after = polygons_of_rings(chosen, polygon_of)
     may_overlap = np.unique(polygon_of[ring_of[touching]])
     if REACH * smooth_px + 2 * COLLINEAR > 0.5 + 1e-9:
         may_overlap = np.arange(len(outlines))
@@ -212,6 +211,15 @@ def _restore_areas(track: _Track, shift: Floats, areas: Floats, reach: float) ->
     return shift
 
 
+def _thinned(rings: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Leave out points of rings that lie nearly in line.
+
+    Rings cannot meet by it, see `REACH`, so that it need not be looked after at ten times the cost.
+    """
+    thin = shapely.simplify(rings, COLLINEAR, preserve_topology=False)
+    return np.asarray(np.where(shapely.get_num_coordinates(thin) < 4, rings, thin), dtype=object)
+
+
 def _inflate(rings: NDArray[np.object_], areas: Floats, grid: Grid) -> NDArray[np.object_]:
     """Shift the corners of rings a little outward or inward, to their areas.
 
@@ -245,13 +253,6 @@ def _areas(points: Points, ring_of: Ints) -> Floats:
     return np.bincount(ring_of, (np.conj(points) * following).imag) / 2
 
 
-def _assemble(rings: NDArray[np.object_], polygon_of: Ints, count: int) -> NDArray[np.object_]:
-    begin = np.searchsorted(polygon_of, np.arange(count + 1))
-    return as_geometries(
-        shapely.Polygon(rings[begin[i]], rings[begin[i] + 1 : begin[i + 1]]) for i in range(count)
-    )
-
-
 def _without_faults(
     before: NDArray[np.object_], after: NDArray[np.object_], may_overlap: Ints
 ) -> NDArray[np.object_]:
@@ -259,8 +260,9 @@ def _without_faults(
     change = np.abs(shapely.area(after) / shapely.area(before) - 1)
     after = np.where(shapely.is_valid(after) & (change <= LARGEST_CHANGE), after, before)
     while True:
-        a, _ = shapely.STRtree(after[may_overlap]).query(after[may_overlap], predicate="overlaps")
-        bad = np.unique(may_overlap[a])
+        a, b = (may_overlap[ends] for ends in touching_pairs(after[may_overlap]))
+        overlap = shapely.overlaps(after[a], after[b])
+        bad = np.union1d(a[overlap], b[overlap])
         bad = bad[after[bad] != before[bad]]
         if not len(bad):
             break
