@@ -154,7 +154,9 @@ def child(case: str, folder: Path) -> dict[str, Any]:
 
 def compare(folder: Path, rounds: int) -> None:
     """Run both sides in turns and print the medians of times and of ratios."""
-    runs = [(child("shapes_alone", folder), child("mask_to_geopackage", folder)) for _ in range(rounds)]
+    runs = [
+        (child("shapes_alone", folder), child("mask_to_geopackage", folder)) for _ in range(rounds)
+    ]
     theirs, ours = zip(*runs, strict=True)
     last = ours[-1]
     print(f"  {last['polygons']} polygons, {last['rings']} rings, {last['corners']} corners; ")
@@ -164,8 +166,10 @@ def compare(folder: Path, rounds: int) -> None:
     for name, seconds in rows:
         ratio = statistics.median(a / b["shapes"] for a, b in zip(seconds, theirs, strict=True))
         print(f"  {name:14} {statistics.median(seconds):8.2f} s {ratio:8.2f} of shapes")
-    print(f"  memory at most {max(run['peak_mb'] for run in theirs):.0f} MB of shapes alone, "
-          f"{max(run['peak_mb'] for run in ours):.0f} MB of ours")
+    print(
+        f"  memory at most {max(run['peak_mb'] for run in theirs):.0f} MB of shapes alone, "
+        f"{max(run['peak_mb'] for run in ours):.0f} MB of ours"
+    )
 
 
 def measure_divides(folder: Path, rounds: int) -> None:
