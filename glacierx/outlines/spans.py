@@ -30,7 +30,7 @@ class Spans:
     owner: Ints
 
     def pixels(self, columns: int) -> tuple[Ints, Ints]:
-        """Return the pixels of all runs, counted row by row in so many columns, and their owners."""
+        """Return all pixels, counted row by row in so many columns, and their owners."""
         length = self.end - self.begin
         offset = self.row * columns + self.begin - np.cumsum(length) + length
         pixels = np.repeat(offset, length)
@@ -74,11 +74,9 @@ class Edges:
 
     def between(self, first: int, last: int) -> Self:
         """Return the edges that reach into rows from .. to."""
-        chosen = (self.top < last) & (self.bottom > first)
-        return type(self)(
-            *(values[chosen] for values in (self.top, self.bottom, self.column, self.lean)),
-            self.owner[chosen],
-        )
+        at = np.flatnonzero((self.top < last) & (self.bottom > first))
+        places = self.top[at], self.bottom[at], self.column[at], self.lean[at]
+        return type(self)(*places, self.owner[at])
 
     def spans(self, rows: tuple[int, int], columns: tuple[int, int]) -> Spans:
         """Find the pixels of a window whose middle lies inside, as `rasterio.features` does.
