@@ -31,6 +31,7 @@ from glacierx.options import EngineOptions, PredictOptions
 from glacierx.predict.backend import make_forward, resolve
 from glacierx.predict.card import Card, Slot
 from glacierx.predict.device import cores
+from glacierx.predict.memory import keep_memory
 from glacierx.predict.model import find_model, load_model
 from glacierx.predict.modelfile import Model
 from glacierx.predict.normalise import Normalisation
@@ -376,6 +377,7 @@ def main() -> None:
     parser.add_argument("--given", type=json.loads, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    keep_memory()  # as the command does
     if asked.case:
         print(json.dumps(CASES[asked.case](asked.given)))
         return

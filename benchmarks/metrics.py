@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.prediction import mask_layout
 
 # Spacing of random lattices in pixels and their weight: large ice, ragged margins, small patches.
-LATTICES = ((512, 1.0), (128, 0.5), (32, 0.22), (8, 0.08))
+Lattices = Sequence[tuple[int, float]]
+LATTICES: Lattices = ((512, 1.0), (128, 0.5), (32, 0.22), (8, 0.08))
 ICE_ABOVE = 0.55
 WOBBLE = 0.1
 
@@ -40,12 +41,12 @@ Mask = NDArray[np.bool_]
 class Field:
     """A random surface of any size, read by rows: ice is where it is high."""
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int, lattices: Lattices = LATTICES) -> None:
         generator = np.random.default_rng(seed)
         self.size = size
         self._lattices = [
             (step, weight * generator.normal(size=(size // step + 2, size // step + 2)))
-            for step, weight in LATTICES
+            for step, weight in lattices
         ]
 
     def rows(self, first: int, last: int) -> NDArray[np.float32]:

@@ -21,10 +21,10 @@ from typing import Any
 from glacierx.options import SimulateOptions
 from glacierx.predict.card import Card
 from glacierx.predict.device import choose_device
+from glacierx.predict.memory import keep_memory
 from glacierx.predict.modelfile import build_model, save_network
 from glacierx.scene.scene import open_scene
 from glacierx.simulate.simulate import simulate
-from glacierx.training.memory import keep_memory
 from glacierx.training.preset import load_preset
 from glacierx.training.run import Place
 from glacierx.training.train import train

@@ -257,6 +257,25 @@ def test_the_benchmark_of_rounding_runs_on_made_scenes(tmp_path):
     assert lines[1].startswith("landsat7_everest: bf16: ")
 
 
+def test_the_benchmark_of_outlines_runs_on_a_small_mask_and_terrain():
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "outlines.py",
+         "--size", "500", "--terrain", "160", "--rounds", "1"],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert lines[0] == "Mask to GeoPackage, 500 x 500 pixels of 10 m"
+    # Both sides trace the same polygons.
+    ours, theirs = re.search(r"(\d+) polygons.* \((\d+) of shapes\)", lines[1]).groups()
+    assert ours == theirs != "0"
+    names = ["shapes alone", "trace", "smooth", "attributes", "write", "together"]
+    assert [re.match(r"  (\D+?) +[\d.]+ s", line)[1] for line in lines[2:8]] == names
+    assert lines[2].endswith("1.00 of shapes")
+    assert lines[9] == "Divides, 160 x 160 cells of 30 m"
+    assert int(re.search(r"(\d+) glaciers", lines[10])[1]) > 0
+    assert all("s per 1000 km2 of ice" in line for line in lines[11:13])
+
+
 def make_everest(folder):
     """Make scenes like those of landsat7_everest: a disc of ice in noisy rock."""
     import numpy as np

@@ -74,13 +74,13 @@ def command(
     from glacierx.errors import OptionError
     from glacierx.predict.device import choose_device
     from glacierx.predict.labelled import Reference
+    from glacierx.predict.memory import keep_memory
     from glacierx.predict.model import load_model
     from glacierx.predict.modelfile import Model, check_model_path, save_network
     from glacierx.scene.icewindow import MaskChoice
     from glacierx.scene.output import check_output
     from glacierx.training.adapt import adapt
     from glacierx.training.manifest import Row
-    from glacierx.training.memory import keep_memory
     from glacierx.training.run import Place
 
     check_model_path(output)

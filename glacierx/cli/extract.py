@@ -76,6 +76,7 @@ def command(
     from glacierx.extract import extract, layers_of
     from glacierx.outlines.geopackage import check_format, save_layers
     from glacierx.predict.device import decoders
+    from glacierx.predict.memory import keep_memory
     from glacierx.profile import Profile
     from glacierx.record import RunLog
     from glacierx.scene.geotiff import check_rasters
@@ -90,6 +91,7 @@ def command(
     check_outputs([*paths, log], overwrite=overwrite)
     run = RunLog()
     took = Profile()
+    keep_memory()
     with ExitStack() as stack:
         opened = stack.enter_context(
             open_scene(**scene, dem=dem, dem_band=dem_band, workers=decoders(engine))

@@ -51,6 +51,7 @@ def command(
         glacierx predict scene.tif -o prob.tif
     """
     from glacierx.predict.device import decoders
+    from glacierx.predict.memory import keep_memory
     from glacierx.predict.predict import predict
     from glacierx.profile import Profile
     from glacierx.scene.geotiff import check_rasters
@@ -58,6 +59,7 @@ def command(
 
     check_rasters((output, mask), overwrite=overwrite)
     took = Profile()
+    keep_memory()
     with (
         open_scene(**scene, dem=dem, dem_band=dem_band, workers=decoders(engine)) as opened,
         predict(

@@ -78,10 +78,10 @@ def command(
     """
     from glacierx.errors import OptionError
     from glacierx.predict.device import choose_device
+    from glacierx.predict.memory import keep_memory
     from glacierx.predict.model import load_model
     from glacierx.predict.modelfile import Model, build_model, check_model_path, save_network
     from glacierx.scene.output import check_output
-    from glacierx.training.memory import keep_memory
     from glacierx.training.run import Place
     from glacierx.training.train import estimate, open_data, train
     from glacierx.training.train import export as write_samples

@@ -152,7 +152,7 @@ class DeepLabV3Plus(nn.Module):
         self.presence = nn.Linear(in_channels, widths[0]) if presence else None
         self.head = nn.Conv2d((pyramid_width, *after)[-1], classes, 1)
         finest = f"decoders.{len(self.skips) - 1}"
-        self.precise = ("encoder.stem", "encoder.stages.0", "presence", finest, "head")
+        self.precise = ("encoder.stem", "encoder.stages.0.0", "presence", finest, "head")
 
     def forward(self, inputs: Inputs) -> Output:
         """Return logits at the size of the input."""

@@ -14,6 +14,7 @@ from glacierx.outlines.elevation import elevation_columns
 from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.zonal import zonal_columns
 from glacierx.scene.geodesy import (
+    LONLAT,
     areas_km2,
     lengths_m,
     to_lonlat,
@@ -189,7 +190,7 @@ def _place(
     lonlat = to_lonlat(outlines.geometry, outlines.crs)
     inside = shapely.point_on_surface(lonlat)
     lon, lat = wrap_longitude(shapely.get_x(inside)), shapely.get_y(inside)
-    area = areas_km2(outlines.geometry, outlines.crs)
+    area = areas_km2(lonlat, LONLAT)
     unsure = np.full(len(outlines), np.nan)
     if gsd_m is not None:
         # For a band of half a pixel to either side, (A(+b) - A(-b)) / 2 is its length times b.

@@ -7,7 +7,9 @@ the ice is lowered away from its margin, since glacier tongues are convex and wo
 sideways into the gutter and fall apart.
 """
 
+import math
 from collections import defaultdict
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -124,8 +126,9 @@ def _within(basins: Labels, ice: Mask, middle: Any, radius: float) -> list[int]:
     top, left = (max(0, int(at - radius)) for at in middle)
     bottom, right = (int(at + radius) + 2 for at in middle)
     near = ice[top:bottom, left:right]
-    row, column = np.ogrid[top : top + near.shape[0], left : left + near.shape[1]]
-    distance = np.hypot(row - middle[0], column - middle[1])
+    down = np.arange(top, top + near.shape[0]) - middle[0]
+    across = np.arange(left, left + near.shape[1]) - middle[1]
+    distance = np.hypot(down[:, None], across)
     circle = near & (distance <= radius)
     if not circle.any():
         return []
@@ -150,19 +153,24 @@ def merge_slivers(
         only: For each label whether it may be joined to another; all if None.
     """
     count = int(label.max())
-    area = np.bincount(label.ravel(), minlength=count + 1) * spacing_m**2
+    sizes = np.bincount(label.ravel(), minlength=count + 1) * spacing_m**2
+    area: list[float] = sizes.tolist()
     border, perimeter = _borders(label, count, spacing_m)
     target = list(range(count + 1))
 
     def is_sliver(piece: int) -> bool:
-        thin = 2 * np.sqrt(np.pi * area[piece]) / perimeter[piece] < THIN
+        thin = 2 * math.sqrt(math.pi * area[piece]) / perimeter[piece] < THIN
         small = area[piece] < sliver_m2 or (area[piece] < 2 * sliver_m2 and thin)
-        return bool(small) and bool(border[piece]) and (only is None or bool(only[piece]))
+        return small and bool(border[piece]) and (only is None or bool(only[piece]))
 
-    waiting = {piece for piece in range(1, count + 1) if area[piece] and is_sliver(piece)}
+    waiting = [(area[piece], piece) for piece in range(1, count + 1)]
+    waiting = [(size, piece) for size, piece in waiting if size and is_sliver(piece)]
+    heapify(waiting)
     while waiting:
-        piece = min(waiting, key=lambda label: (area[label], label))
-        waiting.discard(piece)
+        size, piece = heappop(waiting)
+        # What has been joined since, or has grown, waits no more under its old size.
+        if target[piece] != piece or area[piece] != size:
+            continue
         into = max(border[piece], key=lambda label: (border[piece][label], -label))
         shared = border[piece].pop(into)
         del border[into][piece]
@@ -173,8 +181,8 @@ def merge_slivers(
         target[piece] = into
         area[into] += area[piece]
         perimeter[into] += perimeter[piece] - 2 * shared
-        waiting.discard(into)
-        waiting |= {near for near in (into, *border[into]) if is_sliver(near)}
+        if is_sliver(into):
+            heappush(waiting, (area[into], into))
 
     def final(piece: int) -> int:
         while target[piece] != piece:
@@ -186,18 +194,19 @@ def merge_slivers(
 
 def _borders(
     label: Labels, count: int, spacing_m: float
-) -> tuple[dict[int, dict[int, float]], NDArray[np.float64]]:
+) -> tuple[dict[int, dict[int, float]], list[float]]:
     """Measure the border between each two labels, and each label's perimeter, in metres."""
     padded = np.pad(label, 1)
     border: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    perimeter = np.zeros(count + 1)
+    perimeter = [0.0] * (count + 1)
     for a, b in ((padded[:, :-1], padded[:, 1:]), (padded[:-1], padded[1:])):
         differ = a != b
         low, high = np.minimum(a[differ], b[differ]), np.maximum(a[differ], b[differ])
         pair, edges = np.unique(low * (count + 1) + high, return_counts=True)
         for code, length in zip(pair.tolist(), (edges * spacing_m).tolist(), strict=True):
             one, other = divmod(code, count + 1)
-            perimeter[[one, other]] += length
+            perimeter[one] += length
+            perimeter[other] += length
             if one:
                 border[one][other] += length
                 border[other][one] += length

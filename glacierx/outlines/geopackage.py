@@ -1,9 +1,10 @@
 """Read and write layers and the run record."""
 
+import itertools
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,20 +112,37 @@ def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record:
     if driver == "GPKG":
         options = {"layer": name}
     values = [_values(outlines[column.name], column) for column in columns]
-    records = [
+    records = (
         {
             "type": "Feature",
-            "geometry": shapely.geometry.mapping(shape),
+            "geometry": shape,
             "properties": dict(zip(names, row, strict=True)),
         }
-        for shape, *row in zip(geometry, *values, strict=True)
-    ]
+        for shape, *row in zip(_mappings(geometry), *values, strict=True)
+    )
     with fiona.open(
         str(part), "w", driver=driver, schema=schema, crs_wkt=crs.to_wkt(), **options
     ) as file:
         if driver == "GPKG":
             file.update_tags({RECORD_TAG: record})
         file.writerecords(records)
+
+
+def _mappings(geometry: NDArray[np.object_]) -> Iterator[Any]:
+    """Describe each geometry as `shapely.geometry.mapping` does."""
+    polygons = shapely.get_type_id(geometry) == shapely.GeometryType.POLYGON
+    if not polygons.all() or shapely.is_empty(geometry).any() or shapely.has_z(geometry).any():
+        yield from map(shapely.geometry.mapping, geometry)
+        return
+    rings, polygon_of = shapely.get_rings(geometry, return_index=True)
+    x, y = shapely.get_coordinates(rings).T.copy()
+    ends = np.r_[0, np.cumsum(shapely.get_num_coordinates(rings))].tolist()
+    first = np.searchsorted(polygon_of, np.arange(len(geometry) + 1)).tolist()
+    for one, other in itertools.pairwise(first):
+        parts = [slice(*part) for part in itertools.pairwise(ends[one : other + 1])]
+        # Python's collector leaves tuples of numbers alone, but not lists of them.
+        coordinates = [list(zip(x[k].tolist(), y[k].tolist(), strict=True)) for k in parts]
+        yield {"type": "Polygon", "coordinates": coordinates}
 
 
 def _values(column: NDArray[Any], declared: Column) -> list[Any]:

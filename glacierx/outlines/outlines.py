@@ -97,6 +97,23 @@ def as_geometries(shapes: Any) -> NDArray[np.object_]:
     return out
 
 
+def polygons_of_rings(rings: NDArray[np.object_], polygon_of: Ints) -> NDArray[np.object_]:
+    """Put rings together to polygons.
+
+    Args:
+        rings: The shell of each polygon and then its holes.
+        polygon_of: The polygon that each ring is of, counted from 0 without gaps, in order.
+    """
+    if not len(rings):
+        return as_geometries([])
+    points = np.r_[0, np.cumsum(shapely.get_num_coordinates(rings))]
+    first = np.flatnonzero(np.r_[True, polygon_of[1:] != polygon_of[:-1], True])
+    polygons = shapely.from_ragged_array(
+        shapely.GeometryType.POLYGON, shapely.get_coordinates(rings), (points, first)
+    )
+    return np.asarray(polygons, dtype=object)
+
+
 def touching_pairs(geometries: NDArray[np.object_]) -> tuple[Ints, Ints]:
     """Return the indices of each two geometries that share a point, the lower one first."""
     a, b = shapely.STRtree(geometries).query(geometries, predicate="intersects")

@@ -98,38 +98,44 @@ def follow(corners: Corners) -> list[Ints]:
     order = np.argsort(key, kind="stable")
     upright = np.empty(count, np.int64)
     upright[order[0::2]], upright[order[1::2]] = order[1::2], order[0::2]
-    following = np.where(corners.level, level, upright).tolist()
-    crossing = corners.crossing.tolist()
-    place = (corners.row * (int(corners.column.max(initial=0)) + 1) + corners.column).tolist()
+    following = np.where(corners.level, level, upright)
+    place = corners.row * (int(corners.column.max(initial=0)) + 1) + corners.column
+    # Level and upright edges take turns, so that every other corner tells the ring.
+    next_but_one = following[following].tolist()
     seen = bytearray(count)
+    marks = np.frombuffer(seen, np.uint8)
     rings: list[Ints] = []
-    for start in range(count):
-        if seen[start]:
-            continue
-        ring, at, crosses = [], start, False
+    start = 0
+    while (start := seen.find(0, start)) >= 0:
+        steps, at = [], start
         while not seen[at]:
             seen[at] = 1
-            ring.append(at)
-            crosses = crosses or crossing[at]
-            at = following[at]
-        rings.extend(_cut(ring, place) if crosses else [np.array(ring)])
+            steps.append(at)
+            at = next_but_one[at]
+        ring = np.empty(2 * len(steps), np.int64)
+        ring[0::2] = steps
+        ring[1::2] = following[ring[0::2]]
+        marks[ring[1::2]] = 1
+        crosses = np.flatnonzero(corners.crossing[ring])
+        rings.extend(_cut(ring, crosses, place) if len(crosses) else [ring])
     return rings
 
 
-def _cut(ring: list[int], place: list[int]) -> list[Ints]:
-    """Cut a ring wherever it comes to a place for the second time."""
+def _cut(ring: Ints, crosses: Ints, place: Ints) -> list[Ints]:
+    """Cut a ring wherever it comes to a place for the second time, at the given crossings."""
     pieces: list[Ints] = []
-    path: list[int] = []
+    head, *stretches = np.split(ring, crosses)
+    path = [head]
     position: dict[int, int] = {}
-    for corner in ring:
-        where = place[corner]
+    for stretch in stretches:
+        where = int(place[stretch[0]])
         if where in position:
             begin = position[where]
-            pieces.append(np.array(path[begin:]))
+            pieces.append(np.concatenate(path[begin:]))
             for left in path[begin:]:
-                del position[place[left]]
+                del position[int(place[left[0]])]
             del path[begin:]
         position[where] = len(path)
-        path.append(corner)
-    pieces.append(np.array(path))
+        path.append(stretch)
+    pieces.append(np.concatenate(path))
     return pieces

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.outlines.outlines import Outlines, polygons_of_rings, touching_pairs
 from glacierx.scene.grid import Grid
 
 # Two edges are at least a pixel apart. If neither moves as far as half a pixel, none can meet that
@@ -91,12 +91,11 @@ def smooth_outlines(outlines: Outlines, grid: Grid, smooth_px: float = 1.0) -> O
     touching = _repeated(corners)
     track = _track(corners, ring_of, touching | _on_frame(corners, grid), grid)
     moved = track.moved(_restore_areas(track, _relax(track, smooth_px), areas, REACH * smooth_px))
-    smooth = shapely.simplify(_rings(moved, track.line), COLLINEAR, preserve_topology=True)
-    smooth = _inflate(smooth, areas, grid)
+    smooth = _inflate(_thinned(_rings(moved, track.line)), areas, grid)
     raw = _rings(corners, ring_of)
     chosen = np.where(np.abs(areas) < SMALLEST_PX, raw, smooth)
-    before = _assemble(raw, polygon_of, len(outlines))
-    after = _assemble(chosen, polygon_of, len(outlines))
+    before = polygons_of_rings(raw, polygon_of)
+    after = polygons_of_rings(chosen, polygon_of)
     may_overlap = np.unique(polygon_of[ring_of[touching]])
     if REACH * smooth_px + 2 * COLLINEAR > 0.5 + 1e-9:
         may_overlap = np.arange(len(outlines))
@@ -171,18 +170,31 @@ def _track(corners: Points, line_of: Ints, pinned: NDArray[np.bool_], grid: Grid
 
 
 def _relax(track: _Track, smooth_px: float) -> Floats:
-    """Draw points towards the middle of their neighbours, within reach of where they began."""
+    """Draw points towards the middle of their neighbours, within reach of where they began.
+
+    Each step goes half the way. As a point moves along its normal alone, that is a number: what it
+    is at the start, half of what the point has moved, and a share of what each neighbour has.
+    """
     reach = REACH * smooth_px
-    back = np.conj(track.normal) / 2
-    shift = np.zeros(len(track.start))
+    last = np.r_[track.first[1:], len(track.start)] - 1
+    half = np.conj(track.normal) / 2
+    before, after = track.neighbours(track.start)
+    pull = (half * ((before + after) / 2 - track.start)).real
+    before, after = (neighbour * half / 2 for neighbour in track.neighbours(track.normal))
+    from_before, from_after = before.real.copy(), after.real.copy()
+    # Across the ends of lines in the arrays nothing is drawn; rings are closed one by one.
+    from_last, from_first = from_before[track.first], from_after[last]
+    from_before[track.first] = from_after[last] = 0
+    shift, moved = np.zeros((2, len(track.start)))
     for _ in range(max(1, round(ROUNDS * min(smooth_px, 3.0) ** 2))):
-        points = track.moved(shift)
-        before, after = track.neighbours(points)
-        before += after
-        before /= 2
-        before -= points
-        before *= back
-        shift = np.clip(shift + before.real, -reach, reach)
+        np.divide(shift, 2, out=moved)
+        moved += pull
+        moved[1:] += from_before[1:] * shift[:-1]
+        moved[:-1] += from_after[:-1] * shift[1:]
+        moved[track.first] += from_last * shift[last]
+        moved[last] += from_first * shift[track.first]
+        np.clip(moved, -reach, reach, out=moved)
+        shift, moved = moved, shift
     return shift
 
 
@@ -197,6 +209,15 @@ def _restore_areas(track: _Track, shift: Floats, areas: Floats, reach: float) ->
         step = np.divide(missing, slope, out=np.zeros_like(missing), where=np.abs(slope) > 1e-9)
         shift = np.clip(shift + step[track.line], -reach, reach)
     return shift
+
+
+def _thinned(rings: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Leave out points of rings that lie nearly in line.
+
+    Rings cannot meet by it, see `REACH`, so that it need not be looked after at ten times the cost.
+    """
+    thin = shapely.simplify(rings, COLLINEAR, preserve_topology=False)
+    return np.asarray(np.where(shapely.get_num_coordinates(thin) < 4, rings, thin), dtype=object)
 
 
 def _inflate(rings: NDArray[np.object_], areas: Floats, grid: Grid) -> NDArray[np.object_]:
@@ -232,13 +253,6 @@ def _areas(points: Points, ring_of: Ints) -> Floats:
     return np.bincount(ring_of, (np.conj(points) * following).imag) / 2
 
 
-def _assemble(rings: NDArray[np.object_], polygon_of: Ints, count: int) -> NDArray[np.object_]:
-    begin = np.searchsorted(polygon_of, np.arange(count + 1))
-    return as_geometries(
-        shapely.Polygon(rings[begin[i]], rings[begin[i] + 1 : begin[i + 1]]) for i in range(count)
-    )
-
-
 def _without_faults(
     before: NDArray[np.object_], after: NDArray[np.object_], may_overlap: Ints
 ) -> NDArray[np.object_]:
@@ -246,8 +260,9 @@ def _without_faults(
     change = np.abs(shapely.area(after) / shapely.area(before) - 1)
     after = np.where(shapely.is_valid(after) & (change <= LARGEST_CHANGE), after, before)
     while True:
-        a, _ = shapely.STRtree(after[may_overlap]).query(after[may_overlap], predicate="overlaps")
-        bad = np.unique(may_overlap[a])
+        a, b = (may_overlap[ends] for ends in touching_pairs(after[may_overlap]))
+        overlap = shapely.overlaps(after[a], after[b])
+        bad = np.union1d(a[overlap], b[overlap])
         bad = bad[after[bad] != before[bad]]
         if not len(bad):
             break

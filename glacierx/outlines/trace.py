@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from glacierx.options import OutlineOptions
-from glacierx.outlines.outlines import Outlines, as_geometries, connected_groups
+from glacierx.outlines.outlines import (
+    Outlines,
+    as_geometries,
+    connected_groups,
+    polygons_of_rings,
+)
 from glacierx.outlines.rings import Corners, Ints, find_corners, follow
 from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.grid import Grid, row_bands
@@ -83,14 +88,15 @@ def _polygons(
     owner[hole] = _owners(closed, shell, hole, area)
     x, y = grid.to_map(pixels[:, 1], pixels[:, 0])
     mapped = as_geometries(shapely.linearrings(np.column_stack([x, y]), indices=ring_of))
-    filled = hole[areas_km2(as_geometries(shapely.polygons(mapped[hole])), grid.crs) < min_hole_km2]
-    holes: list[list[int]] = [[] for _ in shell]
-    for ring in np.setdiff1d(hole, filled).tolist():
-        holes[owner[ring]].append(ring)
-    polygons = as_geometries(
-        shapely.Polygon(mapped[ring], mapped[inner])
-        for ring, inner in zip(shell, holes, strict=True)
-    )
+    filled = hole[:0]
+    if min_hole_km2:
+        small = areas_km2(as_geometries(shapely.polygons(mapped[hole])), grid.crs) < min_hole_km2
+        filled = hole[small]
+    open_holes = np.setdiff1d(hole, filled)
+    # The shell of each polygon, then its holes.
+    order = np.r_[shell, open_holes]
+    order = order[np.argsort(owner[order], kind="stable")]
+    polygons = polygons_of_rings(mapped[order], owner[order])
     swallowed = _inside(closed, filled, shell)
     touching = _crossings(corners, flat, owner[ring_of])
     keep = ~swallowed

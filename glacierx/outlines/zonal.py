@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import rasterio.features
 import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.outlines.outlines import Outlines
+from glacierx.outlines.spans import Edges
 from glacierx.scene.geodesy import transform_geometries
-from glacierx.scene.grid import Grid
+from glacierx.scene.grid import row_bands
 from glacierx.scene.prediction import NODATA as UNKNOWN
 from glacierx.scene.prediction import STEP, Prediction
 
-BAND_ROWS = 512
+BAND_ROWS = 256
 
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -56,86 +56,59 @@ def zonal_columns(outlines: Outlines, prediction: Prediction) -> dict[str, NDArr
     grid = prediction.grid
     shapes = transform_geometries(outlines.geometry, outlines.crs, grid.crs)
     sums = _Sums.of(len(shapes))
-    holes, hole_of = _holes(shapes)
-    top, bottom, left, right = _extents(shapes, grid)
-    for first in range(0, grid.rows, BAND_ROWS):
-        last = min(first + BAND_ROWS, grid.rows)
-        here = np.flatnonzero((top < last) & (bottom > first))
-        if len(here):
-            columns = (
-                max(0, int(left[here].min()) - 1),
-                min(grid.columns, int(right[here].max()) + 2),
-            )
-            window = Window(columns[0], first, columns[1] - columns[0], last - first)
-            _add_band(sums, prediction, window, (shapes, here), (holes, hole_of))
-    return _columns(sums, prediction)
-
-
-def _holes(shapes: NDArray[np.object_]) -> tuple[NDArray[np.object_], Ints]:
     parts, shape_of = shapely.get_parts(shapes, return_index=True)
-    holes, owner = [], []
-    for part, shape in zip(parts, shape_of.tolist(), strict=True):
-        for ring in part.interiors:
-            holes.append(shapely.Polygon(ring))
-            owner.append(shape)
-    return as_geometries(holes), np.array(owner, np.int64)
-
-
-def _extents(shapes: NDArray[np.object_], grid: Grid) -> tuple[Any, Any, Any, Any]:
-    x, y = shapely.get_coordinates(shapes).T
-    row, column = grid.to_pixels(x, y)
-    begin = np.r_[0, np.cumsum(shapely.get_num_coordinates(shapes))[:-1]]
-    low, high = np.minimum.reduceat, np.maximum.reduceat
-    if not len(shapes):
-        return (np.zeros(0),) * 4
-    return low(row, begin), high(row, begin), low(column, begin), high(column, begin)
+    rings, part_of = shapely.get_rings(parts, return_index=True)
+    owner = shape_of[part_of]
+    edges = Edges.of(rings, owner, grid)
+    inner = np.flatnonzero(part_of[1:] == part_of[:-1]) + 1
+    holes = Edges.of(rings[inner], owner[inner], grid)
+    for rows in row_bands(grid.rows, BAND_ROWS):
+        here = edges.between(*rows)
+        if len(here.owner):
+            ends = here.column + here.lean * (here.bottom - here.top)
+            columns = (
+                max(0, int(min(here.column.min(), ends.min())) - 1),
+                min(grid.columns, int(max(here.column.max(), ends.max())) + 2),
+            )
+            if columns[0] < columns[1]:
+                _add_band(sums, prediction, (rows, columns), (here, holes))
+    return _columns(sums, prediction)
 
 
 def _add_band(
     sums: _Sums,
     prediction: Prediction,
-    window: Window,
-    outlines: tuple[NDArray[np.object_], Ints],
-    holes: tuple[NDArray[np.object_], Ints],
+    place: tuple[tuple[int, int], tuple[int, int]],
+    edges: tuple[Edges, Edges],
 ) -> None:
-    grid = prediction.grid
-    shapes, here = outlines
-    zone = _burn(shapes[here], here, grid.crop(window))
+    grid, ((first, last), (left, right)) = prediction.grid, place
+    width = right - left
+    outer, holes = edges
+    spans = outer.spans(*place)
+    pixel, owner = spans.pixels(width)
     # One row more on each side tells what the pixels of the first and last row touch.
-    above, below = min(1, window.row_off), min(1, grid.rows - window.row_off - window.height)
-    tall = Window(
-        window.col_off, window.row_off - above, window.width, window.height + above + below
-    )
+    above, below = min(1, first), min(1, grid.rows - last)
+    tall = Window(left, first - above, width, last - first + above + below)
     steps = prediction.read(tall)
     inside = prediction.inside(tall)
-    core = slice(above, above + window.height)
-    ice = zone >= 0
-    known = steps[core] != UNKNOWN
+    core = slice(above, above + last - first)
+    unknown = steps == UNKNOWN
     count = len(sums.pixels)
-    sums.pixels += np.bincount(zone[ice & known], minlength=count)
-    sums.steps += np.bincount(zone[ice & known], steps[core][ice & known], minlength=count)
-    for flag, beside in (
-        (sums.at_unknown, _touches((steps == UNKNOWN) & inside)[core]),
-        (sums.at_aoi, _touches(~inside)[core]),
-        (sums.at_edge, _frame(grid, window)),
-    ):
-        flag[np.unique(zone[ice & beside])] = True
-    polygons, owner = holes
-    near = np.flatnonzero(np.isin(owner, here))
-    if len(near):
-        hole = _burn(polygons[near], owner[near], grid.crop(window))
-        unknown = (hole >= 0) & ~known & inside[core] & ~ice
-        sums.unknown_in_holes += np.bincount(hole[unknown], minlength=count)
-
-
-def _burn(shapes: NDArray[np.object_], values: Ints, grid: Grid) -> Ints:
-    burnt = rasterio.features.rasterize(
-        list(zip(shapes, (values + 1).tolist(), strict=True)),
-        out_shape=grid.shape,
-        transform=grid.transform,
-        dtype="int32",
-    )
-    return np.asarray(burnt, np.int64) - 1
+    if not inside.all():
+        sums.at_aoi[owner[_touches(~inside)[core].ravel()[pixel]]] = True
+    if unknown.any():
+        sums.at_unknown[owner[_touches(unknown & inside)[core].ravel()[pixel]]] = True
+        hole, hole_owner = holes.between(first, last).spans(*place).pixels(width)
+        empty = (unknown & inside)[core].ravel()
+        empty[pixel] = False
+        sums.unknown_in_holes += np.bincount(hole_owner[empty[hole]], minlength=count)
+        known = ~unknown[core].ravel()[pixel]
+        pixel, owner = pixel[known], owner[known]
+    sums.pixels += np.bincount(owner, minlength=count)
+    sums.steps += np.bincount(owner, steps[core].ravel()[pixel], minlength=count)
+    row, begin, end = spans.row + first, spans.begin + left, spans.end + left
+    at_frame = (row == 0) | (row == grid.rows - 1) | (begin == 0) | (end == grid.columns)
+    sums.at_edge[spans.owner[at_frame]] = True
 
 
 def _touches(mask: Mask) -> Mask:
@@ -145,15 +118,6 @@ def _touches(mask: Mask) -> Mask:
     found[:-1] |= mask[1:]
     found[:, 1:] |= mask[:, :-1]
     found[:, :-1] |= mask[:, 1:]
-    return found
-
-
-def _frame(grid: Grid, window: Window) -> Mask:
-    rows = np.arange(window.row_off, window.row_off + window.height)
-    columns = np.arange(window.col_off, window.col_off + window.width)
-    found: Mask = np.logical_or.outer(
-        (rows == 0) | (rows == grid.rows - 1), (columns == 0) | (columns == grid.columns - 1)
-    )
     return found
 
 

@@ -14,9 +14,11 @@ from rasterio.crs import CRS
 GEOD = pyproj.Geod(ellps="WGS84")
 LONLAT = CRS.from_epsg(4326)
 M_PER_DEGREE = 111_000.0
+LONGEST_EDGE_DEG = 0.02
 
 Geometries = NDArray[np.object_]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @lru_cache(maxsize=32)
@@ -73,11 +75,6 @@ def wrap_longitude(lon: Any) -> Any:
     return (np.asarray(lon) + 180) % 360 - 180
 
 
-def ring_area_m2(lon: Floats, lat: Floats) -> float:
-    """Measure the area inside a closed ring of geodesics, without sign, in square metres."""
-    return abs(float(GEOD.polygon_area_perimeter(lon, lat)[0]))
-
-
 def areas_km2(polygons: Geometries, crs: CRS) -> Floats:
     """Measure polygons, or all parts of multiple polygons, on the WGS 84 ellipsoid, in km2.
 
@@ -88,15 +85,58 @@ def areas_km2(polygons: Geometries, crs: CRS) -> Floats:
     """
     parts, polygon_of = shapely.get_parts(to_lonlat(polygons, crs), return_index=True)
     rings, part_of = shapely.get_rings(parts, return_index=True)
-    xy, vertex_of = shapely.get_coordinates(rings, return_index=True)
-    starts = np.searchsorted(vertex_of, np.arange(len(rings) + 1))
-    first = np.r_[True, part_of[1:] != part_of[:-1]] if len(rings) else np.zeros(0, bool)
-    total = np.zeros(len(polygons))
-    for ring, owner in enumerate(polygon_of[part_of]):
-        line = xy[starts[ring] : starts[ring + 1]]
-        area = ring_area_m2(line[:, 0], line[:, 1])
-        total[owner] += area if first[ring] else -area
-    return total / 1e6
+    lonlat, ring_of = shapely.get_coordinates(rings, return_index=True)
+    areas = ring_areas_m2(lonlat, ring_of, len(rings))
+    hole = np.r_[False, part_of[1:] == part_of[:-1]] if len(rings) else np.zeros(0, bool)
+    signed = np.where(hole, -areas, areas)
+    return np.bincount(polygon_of[part_of], signed, minlength=len(polygons)) / 1e6
+
+
+def ring_areas_m2(lonlat: Floats, ring_of: Ints, count: int) -> Floats:
+    """Measure the areas inside closed rings of geodesics, without sign, in square metres.
+
+    On the equal-area cylinder (lon, q), where q is the area between the equator and a latitude for
+    each radian of longitude, a ring has the area of its polygon and of what the geodesics bulge
+    beyond its straight edges. In arc length s a geodesic of azimuth a has lon' = sin a / r,
+    q' = r cos a and q'' = -sin lat, with r the radius of the parallel; so each edge bulges by
+    dlon sin lat (r^2 dlon^2 + 3 dq^2 / r^2) / 12 up to terms of fifth order in s. Rings with an
+    edge above 0.02 degrees or around a pole are measured one by one after Karney 2013
+    (doi:10.1007/s00190-012-0578-z); both agree to 1e-9.
+
+    Args:
+        lonlat: Longitude and latitude in degrees (vertices, 2); each ring ends where it begins.
+        ring_of: The ring that each vertex belongs to, counted from 0, in order.
+        count: Number of rings.
+    """
+    first = np.searchsorted(ring_of, np.arange(count + 1))
+    inner = ring_of[1:] == ring_of[:-1]
+    edge_of = ring_of[:-1][inner]
+    step = np.diff(lonlat, axis=0)[inner]
+    step[:, 0] -= 360 * np.rint(step[:, 0] / 360)
+    across, up = np.radians(step).T
+    middle = np.radians(lonlat[:-1, 1][inner]) + up / 2
+    # An edge counted from its ring's first vertex, not from the equator, loses no digits.
+    height = _equal_area_m2(np.radians(lonlat[:, 1]))
+    height -= np.repeat(height[first[:-1]], np.diff(first))
+    rise = np.diff(height)[inner]
+    sine = np.sin(middle)
+    radius = GEOD.a * np.cos(middle) / np.sqrt(1 - GEOD.es * sine**2)
+    bulge = across * sine / 12 * ((radius * across) ** 2 + 3 * (rise / radius) ** 2)
+    below = across * (height[:-1][inner] + rise / 2) + bulge
+    areas = np.abs(np.bincount(edge_of, below, minlength=count))
+    long = ~((np.abs(step) <= LONGEST_EDGE_DEG).all(axis=1))
+    turned = np.bincount(edge_of, across, minlength=count)
+    singly = (np.bincount(edge_of, long, minlength=count) > 0) | (np.abs(turned) > 1)
+    for ring in np.flatnonzero(singly):
+        lon, lat = lonlat[first[ring] : first[ring + 1]].T
+        areas[ring] = abs(float(GEOD.polygon_area_perimeter(lon, lat)[0]))
+    return areas
+
+
+def _equal_area_m2(lat: Floats) -> Floats:
+    """Return the area from the equator to latitudes in radians, for each radian of longitude."""
+    sine, e = np.sin(lat), math.sqrt(GEOD.es)
+    return np.asarray(GEOD.b**2 / 2 * (sine / (1 - GEOD.es * sine**2) + np.arctanh(e * sine) / e))
 
 
 def lengths_m(lines: Geometries, crs: CRS) -> Floats:

@@ -8,10 +8,12 @@ from rasterio.crs import CRS
 
 from glacierx.outlines.outlines import as_geometries
 from glacierx.scene.geodesy import (
+    GEOD,
     areas_km2,
     is_near,
     lengths_m,
     metric_crs,
+    ring_areas_m2,
     to_lonlat,
     transform_geometries,
     wrap_longitude,
@@ -125,3 +127,30 @@ def test_all_parts_of_a_multiple_polygon_count_and_their_holes_do_not():
     each = areas_km2(np.array(parts, dtype=object), LONLAT)
     assert areas_km2(together, LONLAT) == pytest.approx([each.sum(), each[1]])
     assert each[0] == pytest.approx(each[1] * 0.96, rel=1e-3)
+
+
+@pytest.mark.parametrize("lat", [0.0, 28.0, -46.7, 61.0, 78.5, -84.0])
+@pytest.mark.parametrize("edge_m", [200.0, 1500.0, 20_000.0])
+def test_areas_of_rings_are_those_of_geodesics(lat, edge_m):
+    # A ragged ring of 200 edges; the longest ones take another way to the same number.
+    random = np.random.default_rng(7)
+    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    away = edge_m * 30 * random.uniform(0.97, 1, 200)
+    north, east = away * np.sin(angle) / 111e3, away * np.cos(angle) / 111e3
+    ring = np.column_stack([86.9 + east / np.cos(np.radians(lat)), lat + north])
+    ring = np.vstack([ring, ring[:1]])
+    twice = np.vstack([ring, ring[::-1]])
+    found = ring_areas_m2(twice, np.repeat([0, 1], len(ring)), 2)
+    expected = abs(GEOD.polygon_area_perimeter(*ring.T)[0])
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_ring_around_the_pole_is_measured():
+    lon = np.linspace(-180, 180, 72_001)
+    ring = np.column_stack([lon, np.full(len(lon), 89.0)])
+    equal_area = CRS.from_proj4("+proj=laea +lat_0=90 +datum=WGS84")
+    radius = shapely.distance(
+        shapely.Point(0, 0), transform_geometries(shapely.Point(0, 89), LONLAT, equal_area)
+    )
+    found = ring_areas_m2(ring, np.zeros(len(ring), np.int64), 1)
+    assert found == pytest.approx(math.pi * radius**2, rel=1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from glacierx.training.memory import keep_memory
+from glacierx.predict.memory import keep_memory
 if sys.argv[1] == "kept" and not keep_memory():
     sys.exit(3)
 def step():
