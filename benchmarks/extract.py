@@ -2,7 +2,7 @@
 
     python benchmarks/extract.py [FIGURE ...] [--size N] [--rounds N] [--work FOLDER]
 
-Figures are engine, memory, monai, routes and growth; see benchmarks/README.md. Every run
+Figures are engine, memory, monai, routes, growth and large; see benchmarks/README.md. Every run
 is a process of its own, those that are compared in turns, and medians are printed.
 """
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +25,11 @@ import rasterio
 import torch
 from affine import Affine
 from metrics import Field, memory_mb, peak_mb
+from rasterio.crs import CRS
 from torch import Tensor, nn
 
+from glacierx.estimate import estimate
+from glacierx.extract import extract, write_outlines
 from glacierx.networks.layers import Inputs, Output
 from glacierx.options import EngineOptions, PredictOptions
 from glacierx.predict.backend import make_forward, resolve
@@ -39,8 +43,8 @@ from glacierx.predict.predict import predict
 from glacierx.predict.sample import fit_normaliser
 from glacierx.predict.tiling import Tiling
 from glacierx.profile import Profile
-from glacierx.scene.geotiff import RowWriter
-from glacierx.scene.grid import row_bands
+from glacierx.scene.geotiff import RasterLayout, RowWriter
+from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.prediction import STEP, mask_layout, open_prediction
 from glacierx.scene.scene import Scene, open_scene
 
@@ -75,6 +79,22 @@ def write_scene(path: Path, rows: int, columns: int) -> None:
                 values += random.standard_normal(values.shape, np.float32) * 60
                 window = rasterio.windows.Window(0, first, columns, last - first)
                 file.write(values.clip(1, 10000).astype(np.uint16), band, window=window)
+    part.rename(path)
+
+
+def write_dem(path: Path, rows: int, columns: int) -> None:
+    """Write the heights below such a scene, one for every three pixels."""
+    if path.exists():
+        return
+    step = 3
+    shape = -(-rows // step), -(-columns // step)
+    surface = Field(max(rows, columns), 1)
+    grid = Grid(CRS.from_epsg(32645), Affine(30, 0, 400_000, 0, -30, 3_400_000), shape)
+    part = path.with_suffix(".part.tif")
+    with RowWriter(part, grid, RasterLayout(1, np.float32)) as writer:
+        for first, last in row_bands(shape[0], 64):
+            height = surface.rows(first * step, min(last * step, rows))[::step, :columns:step]
+            writer.write((4500 + 400 * height)[None].astype(np.float32))
     part.rename(path)
 
 
@@ -229,8 +249,33 @@ def has(name: str) -> bool:
     return find_spec(name) is not None
 
 
+def run_extract(given: dict[str, Any]) -> dict[str, Any]:
+    """Extract glaciers from a scene with a DEM, into a GeoPackage; or estimate what that takes."""
+    began = time.perf_counter()
+    with open_scene(given["scene"], dem=given["dem"]) as scene:
+        if given.get("estimate"):
+            told = estimate(scene, given["model"], engine=engine_of(given), rasters=1)
+            return asdict(told)
+        profile = Profile()
+        out = Path(given["out"]).with_suffix(".gpkg")
+        kept = out.with_suffix(".tif")
+        result = extract(
+            scene, given["model"], engine=engine_of(given), probability=kept, overwrite=True,
+            profile=profile,
+        )  # fmt: skip
+        with profile.measure("write"):
+            write_outlines(result, out, overwrite=True)
+    return {
+        "minutes": (time.perf_counter() - began) / 60, "memory_mb": peak_mb(),
+        "disk_mb": (out.stat().st_size + kept.stat().st_size) / 1e6,
+        "glaciers": len(result.glaciers),
+        "stages": profile.seconds,
+    }  # fmt: skip
+
+
 CASES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "glacierx": run_glacierx, "monai": run_monai, "whole": run_whole, "routes": run_routes,
+    "extract": run_extract,
 }  # fmt: skip
 
 
@@ -331,6 +376,22 @@ class Bench:
                         monai=theirs.with_suffix(".npy"))  # fmt: skip
         print(f"monai: wrong pixels inside: {wrong['glacierx']}, MONAI {wrong['monai']}")
 
+    def large(self) -> None:
+        """Print time and memory of a whole extraction with a DEM, and what was estimated."""
+        scene, dem = self.scene(self.size, self.size), self.work / f"dem_{self.size}.tif"
+        write_dem(dem, self.size, self.size)
+        job = {"scene": scene, "dem": dem, "model": "starter", "engine": self.backends[0]}
+        told = measure("extract", self.threads, **job, estimate=True)
+        found = measure("extract", self.threads, **job, out=self.work / "outlines")
+        print(f"large: {self.size} x {self.size} with a DEM: {found['glaciers']} glaciers")
+        for key, unit in (("minutes", "minutes"), ("memory_mb", "MB"), ("disk_mb", "MB on disk")):
+            print(
+                f"large: {found[key]:.2f} {unit}, estimated {told[key]:.2f} "
+                f"({told[key] / found[key]:.2f})"
+            )
+        stages = ", ".join(f"{name} {took:.1f}" for name, took in found["stages"].items())
+        print(f"large: seconds of stages: {stages}", flush=True)
+
     def routes(self) -> None:
         """Print the time of a patch by each route over plain PyTorch."""
         found = measure("routes", self.threads, model="starter", rounds=self.rounds,
@@ -361,7 +422,7 @@ def middle(values: list[float]) -> str:
     return f"{statistics.median(values):.3f} ({min(values):.3f}-{max(values):.3f})"
 
 
-FIGURES = ("engine", "memory", "monai", "routes", "growth")
+FIGURES = ("engine", "memory", "monai", "routes", "growth", "large")
 
 
 def main() -> None:
