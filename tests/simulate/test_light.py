@@ -5,6 +5,7 @@ from glacierx.simulate.light import (
     add_air,
     blurred,
     cast_shadow,
+    draw_aloft,
     enlarged,
     light,
     sky_view,
@@ -30,6 +31,10 @@ def tower(side=161, height=300.0):
 
 def flat(name="gneiss", shape=(60, 60)):
     return np.ones((len(ROLES), *shape), np.float32) * spectrum(name)[:, None, None]
+
+
+def aloft(heights):
+    return draw_aloft(heights, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("azimuth", AZIMUTHS)
@@ -107,7 +112,7 @@ def test_haze_adds_to_the_blue_and_takes_contrast():
     heights = np.zeros((60, 60), np.float32)
     air = Air(haze=0.1, haze_exponent=2.0)
     (one, _), (other, _) = (
-        add_air(ground, heights, 10.0, air, np.random.default_rng(0)) for ground in (dark, bright)
+        add_air(ground, heights, air, aloft(heights)) for ground in (dark, bright)
     )
     gain = (one - dark)[:, 0, 0]
     assert gain[0] == pytest.approx(0.1 - 1.3 * 0.1 * dark[0, 0, 0], rel=1e-3)
@@ -119,16 +124,16 @@ def test_haze_adds_to_the_blue_and_takes_contrast():
 def test_haze_is_thickest_in_the_valley():
     heights = np.linspace(0, 3000, 80, dtype=np.float32)[:, None] * np.ones((1, 80), np.float32)
     ground = flat("basalt", heights.shape)
-    hazy, _ = add_air(ground, heights, 10.0, Air(haze=0.1), np.random.default_rng(0))
+    hazy, _ = add_air(ground, heights, Air(haze=0.1), aloft(heights))
     assert np.all(np.diff(hazy[0].mean(axis=1)) < 0)
 
 
 def test_clear_air_changes_nothing_and_cloud_hides():
     heights, ground = np.zeros((60, 60), np.float32), flat()
-    clear, cloud = add_air(ground, heights, 10.0, Air(), np.random.default_rng(0))
+    clear, cloud = add_air(ground, heights, Air(), aloft(heights))
     np.testing.assert_array_equal(clear, ground)
     assert not cloud.any()
-    seen, cloud = add_air(ground, heights, 10.0, Air(cloud=0.6), np.random.default_rng(0))
+    seen, cloud = add_air(ground, heights, Air(cloud=0.6), aloft(heights))
     assert 0.2 < cloud.max() <= 0.6
     assert seen[0][cloud > 0.2].min() > clear.max(axis=(1, 2))[0]
 
