@@ -1,6 +1,6 @@
 """Lakes that are dammed below glaciers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from rasterio.windows import Window
 from scipy import ndimage
 
 from glacierx.simulate.fields import cropped
-from glacierx.simulate.relief import Relief
+from glacierx.simulate.relief import Relief, Terrain
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -37,37 +37,33 @@ class Lake:
 
 def find_lakes(
     termini: Iterable[tuple[int, int]],
-    read: Callable[[Window], Relief],
-    shape: tuple[int, int],
+    terrain: Terrain,
     share: float,
     random: np.random.Generator,
     *,
-    gsd_m: float,
     cell_px: int = 1,
 ) -> list[Lake]:
     """Dam lakes below a share of the glaciers.
 
     Args:
         termini: Row and column of the lower end of each glacier.
-        read: Reads the relief of a window.
-        shape: Rows and columns of the scene.
+        terrain: The terrain.
         share: Share of the glaciers that have a lake, if there is room for one.
         random: Source of randomness.
-        gsd_m: Side of a pixel.
         cell_px: Pixels to which the termini are known.
     """
     found = []
     for at in termini:
         chosen = random.random() < share
-        reach = int(random.uniform(400, 900) / gsd_m)
+        reach = int(random.uniform(400, 900) / terrain.gsd_m)
         depth = random.uniform(25, 70)
         if chosen:
             top, left = (max(0, place - reach) for place in at)
             bottom, right = (
-                min(side, place + reach + 1) for place, side in zip(at, shape, strict=True)
+                min(side, place + reach + 1) for place, side in zip(at, terrain.shape, strict=True)
             )
             window = Window(left, top, right - left, bottom - top)
-            relief = read(window)
+            relief = terrain.read(window)
             here = at[0] - top, at[1] - left
             if cell_px > 1:
                 here = _lowest_ice(relief, here, SEEK_CELLS * cell_px)

@@ -61,9 +61,8 @@ def light(
     heights: Floats,
     gsd_m: float,
     sun: Sun,
-    sky: float = 1.0,
     *,
-    bands: Sequence[int] = ALL,
+    sky: Sequence[float] = SKY,
     around: Around | None = None,
 ) -> tuple[Floats, Floats]:
     """Light the ground: the sun by the angle at which it strikes, the sky and slopes around.
@@ -75,8 +74,7 @@ def light(
         heights: Heights in metres (rows, columns).
         gsd_m: Side of a pixel.
         sun: Where it stands.
-        sky: Factor of the sky's share of the light.
-        bands: The bands, by their place in `ROLES`.
+        sky: Share of the light that comes from the sky while the sun is high, in each band.
         around: The mountains around; none if None.
 
     Returns:
@@ -88,8 +86,8 @@ def light(
     # The lower the sun, the less of its light comes through.
     low_sun = np.sqrt(0.74 / np.sin(np.radians(max(sun.elevation_deg, 10))))
     out = np.empty_like(albedo)
-    for seen, own, band in zip(out, albedo, bands, strict=True):
-        share = min(0.5, SKY[band] * sky * low_sun)
+    for seen, own, share in zip(out, albedo, sky, strict=True):
+        share = min(0.5, share * low_sun)
         lit = (1 - share) * direct + share * view
         slopes = softened(own * lit, around_px) if around else blurred(own * lit, around_px)
         seen[:] = own * (lit + 0.7 * (1 - view) * slopes)

@@ -30,7 +30,7 @@ from glacierx.simulate.wide import WideScene
 # Scenes up to this side are rendered at once, which takes 1.5 GB; larger ones in tiles, which are
 # looked at with what lies around them.
 WHOLE_PX = 2048
-TILE_PX = 1536
+TILE_PX = 1280
 REACH_M = 960.0
 LEAST_REACH_PX, MOST_REACH_PX = 96, 256
 
@@ -68,7 +68,12 @@ class Camera:
 
     @classmethod
     def aim(
-        cls, sensor: Sensor | None, weather: Weather, seed: int, gsd_m: float, columns: int | None
+        cls,
+        sensor: Sensor | None,
+        weather: Weather,
+        seed: int,
+        gsd_m: float,
+        columns: int | None = None,
     ) -> "Camera":
         """Draw how a sensor is.
 

@@ -1,12 +1,15 @@
 """Terrain at the scene's own GSD, and the textures that lie on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 from scipy import ndimage
 
 from glacierx.scene.terrain import slope_deg
+from glacierx.simulate.fields import cropped
 from glacierx.simulate.landscape import Labels, fractal
 from glacierx.simulate.light import blurred, enlarged, smoothstep
 from glacierx.simulate.weather import Weather
@@ -56,6 +59,51 @@ class Relief:
     gsd_m: float
     ela: Floats
     detail_m: float
+
+
+class Terrain(Protocol):
+    """A terrain that is read by window."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def gsd_m(self) -> float:
+        """Side of a pixel."""
+
+    def read(self, window: Window) -> Relief:
+        """Return terrain and glaciers of a window."""
+
+
+@dataclass(frozen=True)
+class HeldTerrain:
+    """A terrain that is held as it is.
+
+    Attributes:
+        relief: All of it.
+    """
+
+    relief: Relief
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.relief.heights.shape
+        return rows, columns
+
+    @property
+    def gsd_m(self) -> float:
+        """Side of a pixel."""
+        return self.relief.gsd_m
+
+    def read(self, window: Window) -> Relief:
+        """Return terrain and glaciers of a window."""
+        whole = self.relief
+        heights, glacier, ela = (
+            cropped(values, window) for values in (whole.heights, whole.glacier, whole.ela)
+        )
+        return replace(whole, heights=heights, glacier=glacier, ela=ela)
 
 
 @dataclass(frozen=True)

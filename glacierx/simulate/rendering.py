@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window
 from scipy import ndimage
 
-from glacierx.simulate.fields import cropped
 from glacierx.simulate.ground import Cover, Ground, Scale, draw_tongues
 from glacierx.simulate.lakes import Lake, find_lakes, flood
 from glacierx.simulate.landscape import Labels, Landscape, fractal
-from glacierx.simulate.light import Aloft, Around, add_air, draw_aloft, light
+from glacierx.simulate.light import SKY, Aloft, Around, add_air, draw_aloft, light
 from glacierx.simulate.regions import grow_labels, marks_of
-from glacierx.simulate.relief import Relief, Texture, draw_texture, roughened, with_debris
+from glacierx.simulate.relief import (
+    HeldTerrain,
+    Relief,
+    Texture,
+    draw_texture,
+    roughened,
+    with_debris,
+)
 from glacierx.simulate.spectra import ALL, ROLES
 from glacierx.simulate.weather import Weather
 
@@ -93,7 +98,7 @@ def render_terrain(relief: Relief, weather: Weather, random: np.random.Generator
         random: Source of randomness for what lies where.
     """
     texture = draw_texture(relief, random)
-    lakes = lakes_of(relief, weather.land.lakes, random)
+    lakes = find_lakes(termini_of(relief), HeldTerrain(relief), weather.land.lakes, random)
     above = (relief.heights - relief.ela).astype(np.float32)
     scale = Scale(draw_tongues(above, relief.glacier, weather.debris, random))
     aloft = draw_aloft(flood(relief.heights, lakes)[0], random)
@@ -120,9 +125,8 @@ def render_setting(
     rough = with_debris(bare, relief, texture, ground.debris, weather)
     rough = np.where(water, heights, rough)
     albedo = cover.albedo(bands)
-    lit, direct = light(
-        albedo, rough, gsd_m, weather.sun, weather.air.sky, bands=bands, around=setting.around
-    )
+    sky = [SKY[band] * weather.air.sky for band in bands]
+    lit, direct = light(albedo, rough, gsd_m, weather.sun, sky=sky, around=setting.around)
     seen, cloud = add_air(lit, heights, weather.air, setting.aloft, bands=bands)
     kelvin = np.zeros(heights.shape, np.float32)
     if thermal:
@@ -165,21 +169,6 @@ def enlarge(field: NDArray[Any], size: int, order: int) -> NDArray[np.float64]:
     """Interpolate a coarse field to *size* rows and columns, cell edge to cell edge."""
     factor = size / field.shape[0]
     return np.asarray(ndimage.zoom(field, factor, order=order, mode="nearest", grid_mode=True))
-
-
-def lakes_of(relief: Relief, share: float, random: np.random.Generator) -> list[Lake]:
-    """Dam lakes below a share of the glaciers of a relief."""
-
-    def read(window: Window) -> Relief:
-        heights, glacier, ela = (
-            cropped(values, window) for values in (relief.heights, relief.glacier, relief.ela)
-        )
-        return replace(relief, heights=heights, glacier=glacier, ela=ela)
-
-    shape = relief.heights.shape
-    return find_lakes(
-        termini_of(relief), read, (shape[0], shape[1]), share, random, gsd_m=relief.gsd_m
-    )
 
 
 def termini_of(relief: Relief) -> list[tuple[int, int]]:

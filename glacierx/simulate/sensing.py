@@ -68,6 +68,11 @@ class Recording:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
 
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each band."""
+        return units_of(self.roles)
+
 
 def units_of(roles: Sequence[str]) -> tuple[str, ...]:
     """Return the unit of each band."""

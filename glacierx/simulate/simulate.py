@@ -1,6 +1,6 @@
 """A made scene, DEM and outlines with a known answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from glacierx.scene.sensors import Sensor, find_sensor
 from glacierx.scene.staging import staged
 from glacierx.scene.terrain import Dem
 from glacierx.simulate.landscape import BELOW_SNOW, NO_ICE_M, Landscape, make_landscape
-from glacierx.simulate.parts import WHOLE_PX, Camera, reach_of, tiled_rows, whole_rows
+from glacierx.simulate.parts import WHOLE_PX, Camera, Rows, reach_of, tiled_rows, whole_rows
 from glacierx.simulate.place import read_place, relief_of
 from glacierx.simulate.rendering import View, render, render_terrain
 from glacierx.simulate.sensing import sensor_gsd
@@ -33,6 +33,8 @@ from glacierx.simulate.wide import MadeTerrain, WideScene, draw_wide
 CELL_M = 40.0
 FEWEST_CELLS, MOST_CELLS, MOST_WIDE_CELLS = 128, 1024, 2048
 GSD_M = 10.0
+# A real place is rendered at once, which takes 350 bytes for each pixel.
+MOST_REAL_PX = 8192
 VOID_M = -9999.0
 BELOW_SNOW_VARIES = 0.6, 0.93
 MADE = {"GLACIERX_MADE": "yes: this scene was made by glacierx simulate, no satellite saw it"}
@@ -114,15 +116,23 @@ def simulate(
         raise OptionError("--dem and --outlines belong together: give both, or neither.")
     if dem is not None and not options.ice:
         raise OptionError("--no-ice has no effect on a DEM, whose ice is real. Leave it out.")
+    if dem is not None and options.size > MOST_REAL_PX:
+        raise OptionError(
+            f"--size is {options.size}: of a DEM at most {MOST_REAL_PX} rows and columns are "
+            "rendered. Give a smaller --size."
+        )
     sensor = find_sensor(options.sensor) if options.sensor else None
     inputs = {"dem": dem, "outlines": outlines} if dem and outlines else {}
     made = _files(folder, tuple(inputs.values()), overwrite)
     tell = progress or (lambda done, total, what: None)
     tell(0, 4, "mountains and glaciers")
     site = _site(options, dem, outlines)
+    tell(2, 4, "scene and DEM")
     tags = RENDERED if inputs else MADE
     with LabelRaster(site.grid) as labels:
-        _write(made, site, sensor, options.seed, tags, labels, tell)
+        camera, parts = _taken(site, sensor, options.seed)
+        _write(made, site, camera.layout(tags), parts, labels)
+        tell(3, 4, "true outlines")
         with Dem(made.dem) as own:
             complexes, division = outlines_of(labels, site.grid, own, site.ids)
     layers = {
@@ -154,27 +164,27 @@ def _site(options: SimulateOptions, dem: PathLike | None, outlines: PathLike | N
     return Site(grid, scene, weather)
 
 
+def _taken(site: Site, sensor: Sensor | None, seed: int) -> tuple[Camera, Iterator[Rows]]:
+    """Return what takes a site, and the rows that it takes."""
+    gsd_m = site.grid.gsd_m
+    if isinstance(site.scene, WideScene):
+        camera = Camera.aim(sensor, site.weather, seed, gsd_m, site.grid.columns)
+        return camera, tiled_rows(site.scene, site.weather, camera)
+    camera = Camera.aim(sensor, site.weather, seed, gsd_m)
+    return camera, whole_rows(site.scene, camera)
+
+
 def _write(
-    made: Made, site: Site, sensor: Sensor | None, seed: int, tags: dict[str, str],
-    labels: LabelRaster, tell: Progress,
-) -> None:  # fmt: skip
-    grid, columns = site.grid, None
-    if isinstance(site.scene, WideScene):
-        columns = grid.columns
-    camera = Camera.aim(sensor, site.weather, seed, grid.gsd_m, columns)
-    if isinstance(site.scene, WideScene):
-        parts = tiled_rows(site.scene, site.weather, camera)
-    else:
-        parts = whole_rows(site.scene, camera)
-    tell(2, 4, "scene and DEM")
+    made: Made, site: Site, layout: RasterLayout, parts: Iterator[Rows], labels: LabelRaster
+) -> None:
     heights = RasterLayout(
-        bands=1, dtype=np.float32, nodata=VOID_M, descriptions=("elevation",), tags=tags
+        bands=1, dtype=np.float32, nodata=VOID_M, descriptions=("elevation",), tags=layout.tags
     )
     with (
         staged(made.scene, overwrite=True) as scene_part,
-        RowWriter(scene_part, grid, camera.layout(tags)) as scene_file,
+        RowWriter(scene_part, site.grid, layout) as scene_file,
         staged(made.dem, overwrite=True) as dem_part,
-        RowWriter(dem_part, grid, heights) as dem_file,
+        RowWriter(dem_part, site.grid, heights) as dem_file,
     ):
         for rows in parts:
             if site.valid is None:
@@ -185,7 +195,6 @@ def _write(
                 dem_file.write(np.where(site.valid, rows.heights, np.float32(VOID_M))[None])
             labels.write(rows.label)
     labels.finish()
-    tell(3, 4, "true outlines")
 
 
 def gsd_of(options: SimulateOptions) -> float:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from glacierx.simulate.fields import Coarse, Field, Repeated, repeated
 from glacierx.simulate.ground import Ground, Scale, draw_tongues
-from glacierx.simulate.lakes import Lake, find_lakes, flood
+from glacierx.simulate.lakes import Lake, find_lakes
 from glacierx.simulate.landscape import Landscape, fractal
 from glacierx.simulate.light import Aloft, Around, far_rays, sky_view
 from glacierx.simulate.regions import grow_labels, marks_of
@@ -20,6 +20,7 @@ from glacierx.simulate.relief import (
     SPURS,
     Relief,
     Streak,
+    Terrain,
     Texture,
     of_slope_one,
     roughened,
@@ -39,19 +40,8 @@ GRAIN_PX = 40.0
 SAMPLES, SAMPLE_PX = 5, 256
 
 
-class Terrain(Protocol):
-    """A terrain that is read by window."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-
-    @property
-    def gsd_m(self) -> float:
-        """Side of a pixel."""
-
-    def read(self, window: Window) -> Relief:
-        """Return terrain and glaciers of a window."""
+class WideTerrain(Terrain, Protocol):
+    """A terrain that is also known as a whole."""
 
     def survey(self, step: int) -> Relief:
         """Return terrain and glaciers of the whole on cells of so many pixels."""
@@ -175,7 +165,7 @@ def _texture(fields: dict[str, Field], window: Window) -> Texture:
 
 
 def draw_wide(
-    terrain: Terrain, weather: Weather, random: np.random.Generator, reach_px: int
+    terrain: WideTerrain, weather: Weather, random: np.random.Generator, reach_px: int
 ) -> WideScene:
     """Draw all that the windows of a scene share.
 
@@ -193,11 +183,9 @@ def draw_wide(
     fields = _fields(survey, terrain.gsd_m, weather, random, reach_px)
     lakes = find_lakes(
         [(step * row + step // 2, step * column + step // 2) for row, column in termini_of(survey)],
-        terrain.read,
-        terrain.shape,
+        terrain,
         weather.land.lakes,
         random,
-        gsd_m=terrain.gsd_m,
         cell_px=step,
     )
     above = (survey.heights - survey.ela).astype(np.float32)

@@ -1,15 +1,20 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from glacierx.simulate.light import (
+    SKY,
+    Around,
     add_air,
     blurred,
     cast_shadow,
     draw_aloft,
     enlarged,
+    far_rays,
     light,
     sky_view,
     smoothstep,
+    softened,
 )
 from glacierx.simulate.spectra import ROLES, spectrum
 from glacierx.simulate.weather import Air, Sun
@@ -75,10 +80,31 @@ def test_shadows_turn_with_the_terrain():
     np.testing.assert_allclose(np.rot90(shadow), turned, atol=1e-3)
 
 
+@pytest.mark.parametrize("azimuth", AZIMUTHS)
+def test_a_window_lies_in_the_shadow_of_mountains_outside_of_it(azimuth):
+    # A block of 600 m with a radius of 500 m: its shadow reaches 857 m beyond it. The window lies
+    # within, its middle 1 km behind that of the block.
+    heights, sun = np.where(cone(301, 1500.0) > 1000, np.float32(600), 0), Sun(azimuth, 35)
+    away = np.radians(azimuth + 180)
+    row, column = (int(150 + 100 * part) for part in (-np.cos(away), np.sin(away)))
+    window = slice(row - 34, row + 35), slice(column - 34, column + 35)
+    rays = far_rays(heights, 10.0, sun, 200.0)
+    around = Around(np.ones((69, 69), np.float32), rays[window], 20.0)
+    inside = (slice(20, -20),) * 2
+    whole = cast_shadow(heights, 10.0, sun)[window][inside]
+    assert whole.mean() > 0.6
+    # Rays are interpolated between pixels twice instead of once.
+    seen = cast_shadow(heights[window], 10.0, sun, around)[inside]
+    assert np.abs(seen - whole).mean() < 0.02
+    assert not cast_shadow(heights[window], 10.0, sun)[inside].any()
+
+
 @pytest.mark.parametrize("elevation", [20, 45, 80])
 def test_a_flat_lit_plane_shows_its_albedo(elevation):
     albedo = flat()
-    lit, direct = light(albedo, np.zeros((60, 60), np.float32), 10.0, Sun(120, elevation), 1.3)
+    lit, direct = light(
+        albedo, np.zeros((60, 60), np.float32), 10.0, Sun(120, elevation), sky=SKY[::-1]
+    )
     np.testing.assert_allclose(lit, albedo, rtol=1e-5)
     np.testing.assert_allclose(direct, 1, rtol=1e-5)
 
@@ -136,6 +162,15 @@ def test_clear_air_changes_nothing_and_cloud_hides():
     seen, cloud = add_air(ground, heights, Air(cloud=0.6), aloft(heights))
     assert 0.2 < cloud.max() <= 0.6
     assert seen[0][cloud > 0.2].min() > clear.max(axis=(1, 2))[0]
+
+
+def test_a_rough_blur_is_nearly_a_blur():
+    field = np.random.default_rng(0).standard_normal((403, 500)).astype(np.float32)
+    exact = ndimage.gaussian_filter(field, 25, mode="nearest")
+    rough = softened(field, 25)
+    inside = (slice(110, -110),) * 2  # beyond four deviations of the frame
+    assert np.abs(rough - exact)[inside].max() < 0.2 * exact.std()
+    assert softened(field, 2).shape == field.shape
 
 
 @pytest.mark.parametrize("sigma", [0.5, 3, 15])
