@@ -202,7 +202,7 @@ class SimulateOptions(Options):
     """What a made scene is like."""
 
     size: int = option(
-        2048, "Rows and columns of the scene; at most so many of a DEM.", low=128, high=8192
+        2048, "Rows and columns of the scene; at most so many of a DEM.", low=128, high=20000
     )
     gsd: float | None = option(
         None,

@@ -1,22 +1,24 @@
 """What covers the ground of a terrain: rock, plants, snow, ice, debris, water."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from glacierx.scene.terrain import slope_aspect
+from glacierx.scene.grid import row_bands
+from glacierx.scene.terrain import slope_deg
 from glacierx.simulate.light import blurred, smoothstep
 from glacierx.simulate.relief import Relief, Texture
-from glacierx.simulate.spectra import Spectrum, spectrum
-from glacierx.simulate.weather import Snow, Weather
+from glacierx.simulate.spectra import ALL, Spectrum, spectrum
+from glacierx.simulate.weather import Debris, Snow, Weather
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 FAR_M = 1e4
+CACHED_PX = 32768
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,21 @@ class Cover:
     spectra: Mapping[str, Spectrum]
     texture: Mapping[str, Floats]
 
-    def albedo(self) -> Floats:
-        """Blend the surfaces (bands, rows, columns)."""
-        first = next(iter(self.opacity.values()))
-        out = np.zeros((len(spectrum("snow")), *first.shape), np.float32)
-        for name, opacity in self.opacity.items():
-            bright = opacity * self.texture[name]
-            for band, value in zip(out, self.spectra[name], strict=True):
-                band *= 1 - opacity
-                band += value * bright
-        return out.clip(0.002, 0.98)
+    def albedo(self, bands: Sequence[int] = ALL) -> Floats:
+        """Blend the surfaces in bands, by their place in `ROLES` (bands, rows, columns)."""
+        rows, columns = next(iter(self.opacity.values())).shape
+        out = np.zeros((len(bands), rows, columns), np.float32)
+        # As many rows at a time as stay in the processor's cache.
+        for first, last in row_bands(rows, max(1, CACHED_PX // columns)):
+            part = slice(first, last)
+            for name, opacity in self.opacity.items():
+                share = opacity[part]
+                if share.any():
+                    rest, bright = 1 - share, share * self.texture[name][part]
+                    for band, value in zip(out, self.spectra[name][list(bands)], strict=True):
+                        band[part] *= rest
+                        band[part] += value * bright
+        return out.clip(0.002, 0.98, out=out)
 
     def masks(self) -> dict[str, Mask]:
         """Return where each surface is the one that covers most of a pixel."""
@@ -56,6 +63,48 @@ class Cover:
         return {name: most == index for index, name in enumerate(names)}
 
 
+@dataclass(frozen=True)
+class Scale:
+    """What the ground of a window takes from the scene around it.
+
+    Attributes:
+        tongues: Lower end above the ELA, height from there to the ELA and share of it under debris
+            (or -1) of each glacier by its label (3, labels from 0).
+        pond_bar: Value of `Ground.wetness` above which debris holds ponds; if None that of the
+            window itself.
+        patch_bar: The same of `Ground.drifts` and snow patches.
+        reach_m: Ice beyond this distance is not looked for.
+    """
+
+    tongues: Floats
+    pond_bar: float | None = None
+    patch_bar: float | None = None
+    reach_m: float = FAR_M
+
+
+def draw_tongues(
+    above: Floats, glacier: NDArray[np.int64], debris: Debris, random: np.random.Generator
+) -> Floats:
+    """Draw which glaciers have debris on their tongues, and how far up: `Scale.tongues`.
+
+    Args:
+        above: Heights above the ELA (rows, columns).
+        glacier: Label of each glacier, 0 off the ice.
+        debris: How likely and how far.
+        random: Source of randomness.
+    """
+    count = int(glacier.max(initial=0))
+    if count == 0:
+        return np.zeros((3, 1), np.float32)
+    labels = np.arange(1, count + 1)
+    low = ndimage.minimum(above, glacier, labels)
+    high = np.minimum(ndimage.maximum(above, glacier, labels), 0)
+    span = np.maximum(high - low, 60)
+    has = random.random(count) < debris.share
+    reach = np.where(has, random.uniform(*debris.reach, count), -1.0)
+    return np.stack([np.r_[0, part].astype(np.float32) for part in (low, span, reach)])
+
+
 class Ground:
     """Decide what covers each pixel of a terrain.
 
@@ -65,7 +114,7 @@ class Ground:
         rough: Its heights with rough rock.
         lake: True where there is a lake.
         weather: Snow, debris and land.
-        random: Source of randomness.
+        scale: What the whole scene has to say.
     """
 
     def __init__(
@@ -75,23 +124,23 @@ class Ground:
         rough: Floats,
         lake: Mask,
         weather: Weather,
-        random: np.random.Generator,
+        scale: Scale,
     ) -> None:
         self._texture, self._weather, self._gsd_m = texture, weather, relief.gsd_m
-        self._glacier, self._random = relief.glacier, random
+        self._glacier, self._scale = relief.glacier, scale
         self._ice = relief.glacier > 0
         self._lake = lake
         self._above = (relief.heights - relief.ela).astype(np.float32)
         smooth = blurred(relief.heights, min(30 / relief.gsd_m, 3))
-        self._slope = slope_aspect(smooth, relief.gsd_m)[0].astype(np.float32)
+        self._slope = slope_deg(smooth, relief.gsd_m).astype(np.float32)
         wall_m = min(20 / relief.gsd_m, 2)
-        self._steep = slope_aspect(blurred(rough, wall_m), relief.gsd_m)[0].astype(np.float32)
+        self._steep = slope_deg(blurred(rough, wall_m), relief.gsd_m).astype(np.float32)
         lower = (blurred(rough, 75 / relief.gsd_m) - rough) / 12
         self._hollow = np.clip(lower, -2, 2).astype(np.float32)
-        self._away_m = np.full(self._ice.shape, np.float32(FAR_M))
+        self._away_m = np.full(self._ice.shape, np.float32(scale.reach_m))
         if self._ice.any():
             far = ndimage.distance_transform_edt(~self._ice) * relief.gsd_m
-            self._away_m = far.astype(np.float32)
+            self._away_m = np.minimum(far, scale.reach_m).astype(np.float32)
         self.debris = self._debris()
 
     def cover(self) -> Cover:
@@ -103,6 +152,18 @@ class Ground:
             opacity[name], spectra[name] = share, values
             texture[name] = np.maximum(bright, 0.2).astype(np.float32)
         return Cover(opacity, spectra, texture)
+
+    def wetness(self) -> Floats:
+        """Return where ponds would stand on debris, the highest values first."""
+        texture = self._texture
+        return np.asarray(texture.patches + 0.8 * texture.grain + 0.5 * self._hollow)
+
+    def drifts(self) -> Floats:
+        """Return where snow would last, the highest values first."""
+        texture = self._texture
+        return np.asarray(
+            0.5 * texture.patches + 0.3 * texture.grain + self._hollow + 0.5 * texture.fall
+        )
 
     def _layers(self) -> Iterator[tuple[str, Floats, Spectrum, Floats]]:
         yield from self._land()
@@ -186,8 +247,10 @@ class Ground:
             gentle = (
                 self.debris * smoothstep((9 - self._slope) / 4) * smoothstep(-self._above / 150)
             )
-            field = texture.patches + 0.8 * texture.grain + 0.5 * self._hollow
-            bar = float(np.quantile(field, 1 - debris.ponds))
+            field = self.wetness()
+            bar = self._scale.pond_bar
+            if bar is None:
+                bar = float(np.quantile(field, 1 - debris.ponds))
             pond = gentle * smoothstep((field - bar) / 0.15)
             yield "pond", pond, self._weather.land.lake, np.ones_like(pond)
             cliff = (
@@ -215,8 +278,10 @@ class Ground:
         fresh = self._snow_spectrum()
         yield "fresh snow", np.where(self._ice, on, off).astype(np.float32), fresh, bright
         if snow.patches:
-            drifts = 0.5 * texture.patches + 0.3 * texture.grain + hollow + 0.5 * texture.fall
-            bar = float(np.quantile(drifts, 1 - snow.patches))
+            drifts = self.drifts()
+            bar = self._scale.patch_bar
+            if bar is None:
+                bar = float(np.quantile(drifts, 1 - snow.patches))
             patch = smoothstep((drifts - bar) / 0.3 + 0.5) * smoothstep((self._above + 260) / 60)
             patch = patch * land * (self._slope < 38)
             old = 0.5 * (spectrum("snow") + spectrum("firn"))
@@ -238,18 +303,10 @@ class Ground:
 
     def _debris(self) -> Floats:
         """Cover the lower part of some tongues, and moraines that the ice carries down."""
-        count = int(self._glacier.max(initial=0))
-        if count == 0:
+        if not self._ice.any():
             return np.zeros(self._ice.shape, np.float32)
-        debris, texture, random = self._weather.debris, self._texture, self._random
-        labels = np.arange(1, count + 1)
-        low = ndimage.minimum(self._above, self._glacier, labels)
-        high = np.minimum(ndimage.maximum(self._above, self._glacier, labels), 0)
-        span = np.maximum(high - low, 60)
-        has = random.random(count) < debris.share
-        reach = np.where(has, random.uniform(*debris.reach, count), -1.0)
-        per = np.stack([np.r_[0, part].astype(np.float32) for part in (low, span, reach)])
-        start, length, share = per[:, self._glacier]
+        debris, texture = self._weather.debris, self._texture
+        start, length, share = self._scale.tongues[:, self._glacier]
         up = (self._above - start) / np.maximum(length, 1)
         index = (share - up) / debris.blend + debris.streaks * texture.flow / debris.blend / 3
         index += (

@@ -9,6 +9,8 @@ ice ends, so their divides are the ridges of the terrain.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,14 +68,25 @@ class _Tree:
     order: NDArray[np.int64]
     below: NDArray[np.int64]
 
+    @cached_property
+    def levels(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Cells as many steps from the edge, in order, and those below; the edge is left out."""
+        below = self.below
+        depth = (below != np.arange(len(below))).astype(np.int32)
+        while depth[below].any():
+            depth, below = depth + depth[below], below[below]
+        cells = self.order[np.argsort(depth[self.order], kind="stable")]
+        ends = np.cumsum(np.bincount(depth))
+        return [
+            (cells[first:last], self.below[cells[first:last]]) for first, last in pairwise(ends)
+        ]
+
     def gather(self, amount: Floats) -> Floats:
         """Add up what comes down the tree."""
-        total = amount.ravel().tolist()
-        below = self.below.tolist()
-        for cell in self.order[::-1].tolist():
-            if below[cell] != cell:
-                total[below[cell]] += total[cell]
-        return np.array(total).reshape(amount.shape)
+        total = amount.ravel().copy()
+        for cells, below in reversed(self.levels):
+            np.add.at(total, below[::-1], total[cells[::-1]])
+        return total.reshape(amount.shape)
 
 
 def fractal(
@@ -181,13 +194,11 @@ def _drain(cost: Floats) -> tuple[_Tree, Floats]:
 
 
 def _climb(tree: _Tree, gradient: Floats, length: Floats) -> Floats:
-    rise = (gradient * length).ravel().tolist()
-    below = tree.below.tolist()
-    heights = [0.0] * len(below)
-    for cell in tree.order.tolist():
-        if below[cell] != cell:
-            heights[cell] = heights[below[cell]] + rise[cell]
-    return np.array(heights).reshape(gradient.shape)
+    rise = (gradient * length).ravel()
+    heights = np.zeros(len(rise))
+    for cells, below in tree.levels:
+        heights[cells] = heights[below] + rise[cells]
+    return heights.reshape(gradient.shape)
 
 
 def _ice_depth(
@@ -200,12 +211,9 @@ def _ice_depth(
     stream = flux > 4e4
     deep = np.where(stream, 30 * (flux / 1e5) ** 0.25 * (smooth_slope + 0.05) ** -0.3, 0.0)
     deep = np.minimum(deep, 260.0)
-    channel = np.where(stream.ravel(), np.arange(stream.size), -1).tolist()
-    below = tree.below.tolist()
-    for cell in tree.order.tolist():
-        if channel[cell] < 0 and below[cell] != cell:
-            channel[cell] = channel[below[cell]]
-    into = np.array(channel)
+    into = np.where(stream.ravel(), np.arange(stream.size), -1)
+    for cells, below in tree.levels:
+        into[cells] = np.where(into[cells] < 0, into[below], into[cells])
     above_channel = bed.ravel() - bed.ravel()[into]
     reach = np.where(into >= 0, deep.ravel()[into], 0.0)
     valley = np.maximum(reach - above_channel, 0).reshape(bed.shape)
@@ -216,17 +224,20 @@ def _ice_depth(
 
 def _ice_flux(tree: _Tree, balance: Floats, cell_m: float) -> Floats:
     """Sum the balance down the tree; a stream of ice melts over its whole width."""
-    gain = (balance * cell_m).ravel().tolist()
-    below = tree.below.tolist()
-    flux = [0.0] * len(below)
-    for cell in tree.order[::-1].tolist():
-        width = cell_m
-        if gain[cell] < 0:
-            width = max(cell_m, STREAM_WIDTH_M * (flux[cell] / 1e6) ** 0.5)
-        flux[cell] = max(0.0, flux[cell] + gain[cell] * width)
-        if below[cell] != cell:
-            flux[below[cell]] += flux[cell]
-    return np.array(flux).reshape(balance.shape)
+    gain = (balance * cell_m).ravel()
+    flux = np.zeros(len(gain))
+
+    def passed_on(cells: NDArray[np.int64]) -> Floats:
+        wide = np.maximum(cell_m, STREAM_WIDTH_M * (flux[cells] / 1e6) ** 0.5)
+        width = np.where(gain[cells] < 0, wide, cell_m)
+        return np.maximum(0.0, flux[cells] + gain[cells] * width)
+
+    for cells, below in reversed(tree.levels):
+        flux[cells] = passed_on(cells)
+        np.add.at(flux, below[::-1], flux[cells[::-1]])
+    edge = np.flatnonzero(tree.below == np.arange(len(gain)))
+    flux[edge] = passed_on(edge)
+    return flux.reshape(balance.shape)
 
 
 def _without_specks(ice: NDArray[np.bool_], cell_m: float) -> NDArray[np.bool_]:
@@ -240,20 +251,14 @@ def _without_specks(ice: NDArray[np.bool_], cell_m: float) -> NDArray[np.bool_]:
 
 def _label(tree: _Tree, ice: NDArray[np.bool_], flux: Floats, cell_m: float) -> Labels:
     """Label ice by the place where its tree leaves the ice."""
-    active = (ice | (flux > 0)).ravel().tolist()
-    below = tree.below.tolist()
-    label = [0] * len(below)
-    count = 0
-    for cell in tree.order.tolist():
-        if not active[cell]:
-            continue
-        down = below[cell]
-        if down != cell and active[down]:
-            label[cell] = label[down]
-        else:
-            count += 1
-            label[cell] = count
-    found = np.where(ice, np.array(label).reshape(ice.shape), 0)
+    active = (ice | (flux > 0)).ravel()
+    roots = active & ((tree.below == np.arange(len(active))) | ~active[tree.below])
+    label = np.zeros(len(active), np.int64)
+    first = tree.order[roots[tree.order]]
+    label[first] = np.arange(1, len(first) + 1)
+    for cells, below in tree.levels:
+        label[cells] = np.where(active[cells] & ~roots[cells], label[below], label[cells])
+    found = np.where(ice, label.reshape(ice.shape), 0)
     # A tree can hold ice in several places; each is a glacier of its own.
     split = np.zeros_like(found)
     for index, window in enumerate(ndimage.find_objects(found), 1):

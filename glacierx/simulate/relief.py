@@ -1,12 +1,15 @@
 """Terrain at the scene's own GSD, and the textures that lie on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 from scipy import ndimage
 
-from glacierx.scene.terrain import slope_aspect
+from glacierx.scene.terrain import slope_deg
+from glacierx.simulate.fields import cropped
 from glacierx.simulate.landscape import Labels, fractal
 from glacierx.simulate.light import blurred, enlarged, smoothstep
 from glacierx.simulate.weather import Weather
@@ -58,6 +61,51 @@ class Relief:
     detail_m: float
 
 
+class Terrain(Protocol):
+    """A terrain that is read by window."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def gsd_m(self) -> float:
+        """Side of a pixel."""
+
+    def read(self, window: Window) -> Relief:
+        """Return terrain and glaciers of a window."""
+
+
+@dataclass(frozen=True)
+class HeldTerrain:
+    """A terrain that is held as it is.
+
+    Attributes:
+        relief: All of it.
+    """
+
+    relief: Relief
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.relief.heights.shape
+        return rows, columns
+
+    @property
+    def gsd_m(self) -> float:
+        """Side of a pixel."""
+        return self.relief.gsd_m
+
+    def read(self, window: Window) -> Relief:
+        """Return terrain and glaciers of a window."""
+        whole = self.relief
+        heights, glacier, ela = (
+            cropped(values, window) for values in (whole.heights, whole.glacier, whole.ela)
+        )
+        return replace(whole, heights=heights, glacier=glacier, ela=ela)
+
+
 @dataclass(frozen=True)
 class Texture:
     """Random fields on a terrain, of mean 0 and standard deviation 1 or nearly so.
@@ -96,17 +144,24 @@ def draw_texture(relief: Relief, random: np.random.Generator) -> Texture:
         broad=field(1.9, 6000),
         fall=streaks(heights, gsd_m, FALL, random),
         flow=streaks(heights, gsd_m, FLOW, random),
-        bumps=_of_slope_one(field(1.7, max(relief.detail_m, 4 * gsd_m)), gsd_m),
-        spurs=_of_slope_one(blurred(streaks(heights, gsd_m, SPURS, random), 1), gsd_m),
+        bumps=of_slope_one(field(1.7, max(relief.detail_m, 4 * gsd_m)), gsd_m),
+        spurs=of_slope_one(blurred(streaks(heights, gsd_m, SPURS, random), 1), gsd_m),
     )
 
 
-def _of_slope_one(heights: Floats, gsd_m: float) -> Floats:
+def of_slope_one(heights: Floats, gsd_m: float) -> Floats:
+    """Scale heights until the root mean square of their slope is 1."""
     down, right = np.gradient(heights, gsd_m)
     return np.asarray(heights / np.sqrt(np.mean(down**2 + right**2)), np.float32)
 
 
-def streaks(heights: Floats, gsd_m: float, streak: Streak, random: np.random.Generator) -> Floats:
+def streaks(
+    heights: Floats,
+    gsd_m: float,
+    streak: Streak,
+    random: np.random.Generator,
+    most_px: int = MOST_STREAK_PX,
+) -> Floats:
     """Draw noise out along the steepest descent (Cabral and Leedom 1993).
 
     doi:10.1145/166117.166151. The path is doubled at each step: 64 steps cost as much as six.
@@ -116,8 +171,9 @@ def streaks(heights: Floats, gsd_m: float, streak: Streak, random: np.random.Gen
         gsd_m: Side of a pixel.
         streak: How it is drawn out.
         random: Source of randomness.
+        most_px: Most cells on a side; they are as large as that takes.
     """
-    step = max(1, round(max(streak.cell_m / gsd_m, max(heights.shape) / MOST_STREAK_PX)))
+    step = max(1, round(max(streak.cell_m / gsd_m, max(heights.shape) / most_px)))
     z = blurred(heights, step)[::step, ::step] if step > 1 else heights
     down, right = np.gradient(blurred(z, max(1.0, streak.smooth_m / (gsd_m * step))))
     steep = np.maximum(np.hypot(down, right), 1e-6)
@@ -140,7 +196,7 @@ def _at(field: Floats, places: Floats) -> Floats:
 
 def roughened(relief: Relief, texture: Texture, weather: Weather) -> Floats:
     """Return heights with the rough rock that the DEM does not show."""
-    slope = slope_aspect(blurred(relief.heights, 1), relief.gsd_m)[0].astype(np.float32)
+    slope = slope_deg(blurred(relief.heights, 1), relief.gsd_m).astype(np.float32)
     rock = np.float32(np.tan(np.radians(weather.land.rough_deg)))
     # Flat ground off the ice is sediment, which is smooth; walls are ribbed.
     off = rock * (0.15 + 0.85 * smoothstep((slope - 4) / 20))
@@ -179,7 +235,7 @@ def _moraines(relief: Relief, debris: Floats, weather: Weather) -> Floats:
     outside = ndimage.distance_transform_edt(~ice).astype(np.float32) * relief.gsd_m
     reach = 150 / relief.gsd_m
     near = blurred(debris, reach) / (blurred(ice.astype(np.float32), reach) + 0.05)
-    slope = slope_aspect(blurred(relief.heights, reach / 2), relief.gsd_m)[0].astype(np.float32)
+    slope = slope_deg(blurred(relief.heights, reach / 2), relief.gsd_m).astype(np.float32)
     low = smoothstep((near - 0.4) / 0.4) * smoothstep((22 - slope) / 8)
     ridge = np.exp(-(((outside - 45) / 30) ** 2)) * ~ice
     return np.asarray(weather.debris.ridge_m * blurred(ridge * low, 10 / relief.gsd_m), np.float32)

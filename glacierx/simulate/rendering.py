@@ -1,18 +1,27 @@
 """What a satellite would see of terrain and ice: surfaces, light, air, warmth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import watershed
 
-from glacierx.simulate.ground import Cover, Ground
+from glacierx.simulate.ground import Cover, Ground, Scale, draw_tongues
+from glacierx.simulate.lakes import Lake, find_lakes, flood
 from glacierx.simulate.landscape import Labels, Landscape, fractal
-from glacierx.simulate.light import add_air, light
-from glacierx.simulate.relief import Relief, draw_texture, roughened, with_debris
-from glacierx.simulate.spectra import ROLES
+from glacierx.simulate.light import SKY, Aloft, Around, add_air, draw_aloft, light
+from glacierx.simulate.regions import grow_labels, marks_of
+from glacierx.simulate.relief import (
+    HeldTerrain,
+    Relief,
+    Texture,
+    draw_texture,
+    roughened,
+    with_debris,
+)
+from glacierx.simulate.spectra import ALL, ROLES
 from glacierx.simulate.weather import Weather
 
 Floats = NDArray[np.float32]
@@ -28,23 +37,56 @@ BURIED = ("debris", "first debris", "last debris")
 
 @dataclass(frozen=True)
 class View:
-    """A landscape at the scene's own GSD.
+    """A landscape, or a window of it, at the scene's own GSD.
 
     Attributes:
         heights: Surface heights in metres (rows, columns).
         glacier: Label of each glacier, 0 off the ice.
-        surface: Name of each surface and where it covers most of a pixel.
-        reflectance: Reflectance (bands, rows, columns) in the order of `ROLES`.
-        kelvin: Temperature of the surface.
+        cover: What covers the ground.
+        reflectance: Reflectance (bands, rows, columns) in the order of `ROLES`; bands that were not
+            asked for are left out.
+        kelvin: Temperature of the surface; all 0 where it was not asked for.
         weather: Sun, air, snow, debris and land.
+        bands: The bands, by their place in `ROLES`.
     """
 
     heights: Floats
     glacier: Labels
-    surface: Mapping[str, Mask]
+    cover: Cover
     reflectance: Floats
     kelvin: Floats
     weather: Weather
+    bands: tuple[int, ...] = ALL
+
+    def band(self, role: str) -> Floats:
+        """Return the reflectance of a band (rows, columns)."""
+        return np.asarray(self.reflectance[self.bands.index(ROLES.index(role))])
+
+    @property
+    def surface(self) -> Mapping[str, Mask]:
+        """Name of each surface and where it covers most of a pixel."""
+        return self.cover.masks()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that is drawn for a window before it is rendered.
+
+    Attributes:
+        relief: Terrain and glaciers.
+        texture: Its textures.
+        lakes: Lakes, by their place in the window.
+        scale: What the ground takes from the whole scene.
+        aloft: Haze and cloud.
+        around: Mountains around the window; None if there are none.
+    """
+
+    relief: Relief
+    texture: Texture
+    lakes: Sequence[Lake]
+    scale: Scale
+    aloft: Aloft
+    around: Around | None = None
 
 
 def render_terrain(relief: Relief, weather: Weather, random: np.random.Generator) -> View:
@@ -56,19 +98,41 @@ def render_terrain(relief: Relief, weather: Weather, random: np.random.Generator
         random: Source of randomness for what lies where.
     """
     texture = draw_texture(relief, random)
-    lake = lakes(relief, weather.land.lakes, random)
-    relief = replace(relief, heights=_level(relief.heights, lake))
+    lakes = find_lakes(termini_of(relief), HeldTerrain(relief), weather.land.lakes, random)
+    above = (relief.heights - relief.ela).astype(np.float32)
+    scale = Scale(draw_tongues(above, relief.glacier, weather.debris, random))
+    aloft = draw_aloft(flood(relief.heights, lakes)[0], random)
+    return render_setting(Setting(relief, texture, lakes, scale, aloft), weather)
+
+
+def render_setting(
+    setting: Setting, weather: Weather, *, bands: tuple[int, ...] = ALL, thermal: bool = True
+) -> View:
+    """Render what has been drawn.
+
+    Args:
+        setting: Terrain, textures, lakes, air.
+        weather: Sun, air, snow, debris and land.
+        bands: Bands that are seen, by their place in `ROLES`.
+        thermal: Tell the temperature, which takes all bands.
+    """
+    texture, gsd_m = setting.texture, setting.relief.gsd_m
+    heights, water = flood(setting.relief.heights, setting.lakes)
+    relief = replace(setting.relief, heights=heights)
     bare = roughened(relief, texture, weather)
-    ground = Ground(relief, texture, bare, lake > 0, weather, random)
+    ground = Ground(relief, texture, bare, water, weather, setting.scale)
     cover = ground.cover()
     rough = with_debris(bare, relief, texture, ground.debris, weather)
-    rough = np.where(lake > 0, relief.heights, rough)
-    albedo = cover.albedo()
-    lit, direct = light(albedo, rough, relief.gsd_m, weather.sun, weather.air.sky)
-    seen, cloud = add_air(lit, relief.heights, relief.gsd_m, weather.air, random)
-    kelvin = _temperature(cover, relief, albedo, direct, weather)
-    kelvin -= 35 * cloud
-    return View(relief.heights, relief.glacier, cover.masks(), seen, kelvin, weather)
+    rough = np.where(water, heights, rough)
+    albedo = cover.albedo(bands)
+    sky = [SKY[band] * weather.air.sky for band in bands]
+    lit, direct = light(albedo, rough, gsd_m, weather.sun, sky=sky, around=setting.around)
+    seen, cloud = add_air(lit, heights, weather.air, setting.aloft, bands=bands)
+    kelvin = np.zeros(heights.shape, np.float32)
+    if thermal:
+        kelvin = _temperature(cover, relief, albedo, direct, weather)
+        kelvin -= 35 * cloud
+    return View(heights, relief.glacier, cover, seen, kelvin, weather, bands)
 
 
 def render(
@@ -94,81 +158,24 @@ def render(
     heights = enlarge(soft, size, 3).astype(np.float32)
     soft_ice = enlarge(ndimage.gaussian_filter(landscape.ice.astype(np.float64), 0.7), size, 1)
     ice = soft_ice + 0.05 * grain > 0.5
-    glacier = _enlarge_labels(landscape, heights + grain, ice)
+    marks = enlarge(marks_of(landscape), size, 0).astype(np.int32)
+    glacier = grow_labels(marks, heights + grain, ice)
     ela = enlarge(landscape.snowline, size, 1).astype(np.float32) + weather.snow.ela_shift_m
     relief = Relief(heights, glacier, gsd_m, ela, 3 * landscape.cell_m)
     return render_terrain(relief, weather, random)
 
 
-def enlarge(field: NDArray[np.float64], size: int, order: int) -> NDArray[np.float64]:
+def enlarge(field: NDArray[Any], size: int, order: int) -> NDArray[np.float64]:
     """Interpolate a coarse field to *size* rows and columns, cell edge to cell edge."""
     factor = size / field.shape[0]
     return np.asarray(ndimage.zoom(field, factor, order=order, mode="nearest", grid_mode=True))
 
 
-def _enlarge_labels(landscape: Landscape, heights: Floats, ice: Mask) -> Labels:
-    """Grow the cores of the glaciers up to the ridges between them."""
-    coarse = landscape.glacier
-    whole = (ndimage.minimum_filter(coarse, 3) == ndimage.maximum_filter(coarse, 3)) & (coarse > 0)
-    has_core = np.isin(coarse, np.unique(coarse[whole]))
-    core = np.where(whole | ~has_core, coarse, 0)
-    marks = np.where(ice, enlarge(core, ice.shape[0], 0).astype(np.int32), 0)
-    label = watershed(heights, marks, mask=ice)
-    # What has come off its glacier goes to the neighbour, or melts.
-    for index, window in enumerate(ndimage.find_objects(label), 1):
-        if window is not None:
-            part, count = ndimage.label(label[window] == index)
-            if count > 1:
-                largest = np.bincount(part.ravel())[1:].argmax() + 1
-                label[window][(part > 0) & (part != largest)] = 0
-    return np.asarray(watershed(heights, label, mask=ice), np.int64)
-
-
-def lakes(relief: Relief, share: float, random: np.random.Generator) -> Labels:
-    """Dam lakes below a share of the glaciers; return their labels, 0 elsewhere."""
-    heights, ice = relief.heights, relief.glacier > 0
-    label = np.zeros(heights.shape, np.int64)
-    for number, at in enumerate(_termini(relief), 1):
-        chosen = random.random() < share
-        reach = int(random.uniform(400, 900) / relief.gsd_m)
-        depth = random.uniform(25, 70)
-        if not chosen:
-            continue
-        window = tuple(
-            slice(max(0, place - reach), min(side, place + reach + 1))
-            for place, side in zip(at, heights.shape, strict=True)
-        )
-        rows, columns = np.ogrid[window]
-        far = np.hypot(rows - at[0], columns - at[1]) / reach
-        ground = np.where((far < 1) & ~ice[window], heights[window], np.inf)
-        label[window][_flooded(ground, far, depth)] = number
-    return label
-
-
-def _flooded(ground: Floats, far: Floats, depth: float) -> Mask:
-    """Fill the lowest ground within a circle that has the radius 1, an arc of which dams it."""
-    if np.isfinite(ground).any():
-        for level in ground.min() + depth * np.array([1, 0.5, 0.25, 0.12]):
-            pools, _ = ndimage.label(ground < level)
-            water = pools == pools[np.unravel_index(ground.argmin(), ground.shape)]
-            # On a plain the circle would show.
-            if (far[water] > 0.93).mean() < 0.12:
-                return np.asarray(water)
-    return np.zeros(ground.shape, bool)
-
-
-def _termini(relief: Relief) -> list[tuple[int, int]]:
+def termini_of(relief: Relief) -> list[tuple[int, int]]:
+    """Return row and column of the lowest pixel of each glacier."""
     labels = np.unique(relief.glacier[relief.glacier > 0])
     found = ndimage.minimum_position(relief.heights, relief.glacier, labels) if len(labels) else []
     return [(int(row), int(column)) for row, column in found]
-
-
-def _level(heights: Floats, lake: Labels) -> Floats:
-    if not lake.any():
-        return heights
-    level = ndimage.maximum(heights, lake, np.arange(lake.max() + 1))
-    flat = np.asarray(level, np.float32)[lake]
-    return np.where(lake > 0, flat, heights).astype(np.float32)
 
 
 def _temperature(

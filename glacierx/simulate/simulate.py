@@ -1,44 +1,43 @@
 """A made scene, DEM and outlines with a known answer."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rasterio.features
-import shapely
+import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from scipy import ndimage
 
 from glacierx.errors import OptionError, OutputError
 from glacierx.options import SimulateOptions
-from glacierx.outlines.attributes import add_attributes, add_complex_attributes
-from glacierx.outlines.cut import border_lines
-from glacierx.outlines.divides import Division
 from glacierx.outlines.geopackage import write_layers
-from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.grid import Grid
+from glacierx.scene.labelraster import LabelRaster
 from glacierx.scene.output import check_outputs
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike
-from glacierx.scene.sensors import find_sensor
+from glacierx.scene.sensors import Sensor, find_sensor
 from glacierx.scene.staging import staged
 from glacierx.scene.terrain import Dem
-from glacierx.simulate.landscape import BELOW_SNOW, NO_ICE_M, make_landscape
+from glacierx.simulate.landscape import BELOW_SNOW, NO_ICE_M, Landscape, make_landscape
+from glacierx.simulate.parts import WHOLE_PX, Camera, Rows, reach_of, tiled_rows, whole_rows
 from glacierx.simulate.place import read_place, relief_of
 from glacierx.simulate.rendering import View, render, render_terrain
-from glacierx.simulate.sensing import Recording, record, sensor_gsd
-from glacierx.simulate.spectra import ROLES
+from glacierx.simulate.sensing import sensor_gsd
+from glacierx.simulate.truth import outlines_of
 from glacierx.simulate.weather import Weather, draw_weather
+from glacierx.simulate.wide import MadeTerrain, WideScene, draw_wide
 
 CELL_M = 40.0
-FEWEST_CELLS, MOST_CELLS = 128, 1024
-SCALE = 1e-4
+FEWEST_CELLS, MOST_CELLS, MOST_WIDE_CELLS = 128, 1024, 2048
 GSD_M = 10.0
+# Whole tiles are written, so that GDAL need keep none; it would keep a twentieth of the memory.
+CACHE_MB = 64
+# A real place is rendered at once, which takes 350 bytes for each pixel.
+MOST_REAL_PX = 8192
 VOID_M = -9999.0
 BELOW_SNOW_VARIES = 0.6, 0.93
 MADE = {"GLACIERX_MADE": "yes: this scene was made by glacierx simulate, no satellite saw it"}
@@ -68,6 +67,25 @@ class Made:
     scene: Path
     dem: Path
     outlines: Path
+
+
+@dataclass(frozen=True)
+class Site:
+    """A scene before it is taken.
+
+    Attributes:
+        grid: Where it lies.
+        scene: What is to be seen: all of it, or what any window can be rendered from.
+        weather: Sun, air, snow, debris and land.
+        valid: Where heights are known; everywhere if None.
+        ids: What each glacier is called: columns by name.
+    """
+
+    grid: Grid
+    scene: View | WideScene
+    weather: Weather
+    valid: NDArray[np.bool_] | None = None
+    ids: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
 
 
 def simulate(
@@ -101,30 +119,25 @@ def simulate(
         raise OptionError("--dem and --outlines belong together: give both, or neither.")
     if dem is not None and not options.ice:
         raise OptionError("--no-ice has no effect on a DEM, whose ice is real. Leave it out.")
+    if dem is not None and options.size > MOST_REAL_PX:
+        raise OptionError(
+            f"--size is {options.size}: of a DEM at most {MOST_REAL_PX} rows and columns are "
+            "rendered. Give a smaller --size."
+        )
     sensor = find_sensor(options.sensor) if options.sensor else None
     inputs = {"dem": dem, "outlines": outlines} if dem and outlines else {}
     made = _files(folder, tuple(inputs.values()), overwrite)
     tell = progress or (lambda done, total, what: None)
     tell(0, 4, "mountains and glaciers")
-    grid, view, valid, ids = _landscape(options, dem, outlines)
+    site = _site(options, dem, outlines)
     tell(2, 4, "scene and DEM")
-    # What the sensor adds does not depend on what there is to see.
-    random = np.random.default_rng([options.seed, 1])
-    taken = (
-        _reflectance(view, random) if sensor is None else record(view, sensor, grid.gsd_m, random)
-    )
     tags = RENDERED if inputs else MADE
-    _write(made.scene, grid, np.where(valid, taken.numbers, 0), RasterLayout(
-        bands=len(taken.roles), dtype=taken.numbers.dtype, nodata=0, scale=taken.scales,
-        offsets=taken.offsets, units=taken.units, descriptions=taken.roles, tags=tags,
-    ))  # fmt: skip
-    heights = np.where(valid, view.heights, np.float32(VOID_M))
-    _write(made.dem, grid, heights[None], RasterLayout(
-        bands=1, dtype=np.float32, nodata=VOID_M, descriptions=("elevation",), tags=tags
-    ))  # fmt: skip
-    tell(3, 4, "true outlines")
-    with Dem(made.dem) as own:
-        complexes, division = true_outlines(view.glacier, grid, own, ids)
+    with LabelRaster(site.grid) as labels:
+        camera, parts = _taken(site, sensor, options.seed)
+        _write(made, site, camera.layout(tags), parts, labels)
+        tell(3, 4, "true outlines")
+        with Dem(made.dem) as own:
+            complexes, division = outlines_of(labels, site.grid, own, site.ids)
     layers = {
         "glaciers": division.glaciers,
         "complexes": complexes,
@@ -132,7 +145,7 @@ def simulate(
     }
     record_ = {
         "made": options.as_record(),
-        "drawn": view.weather.as_record(),
+        "drawn": site.weather.as_record(),
         "inputs": {name: fingerprint(path) for name, path in inputs.items()},
     }
     write_layers(made.outlines, layers, record_, overwrite=overwrite)
@@ -140,18 +153,52 @@ def simulate(
     return made
 
 
-def _landscape(
-    options: SimulateOptions, dem: PathLike | None, outlines: PathLike | None
-) -> tuple[Grid, View, NDArray[np.bool_], Mapping[str, NDArray[np.object_]]]:
-    """Return a grid, what is to be seen, where it is known, and what glaciers are called."""
-    if dem is None or outlines is None:
+def _site(options: SimulateOptions, dem: PathLike | None, outlines: PathLike | None) -> Site:
+    if dem is not None and outlines is not None:
+        random = np.random.default_rng(options.seed)
+        place = read_place(dem, outlines, options.size, gsd_of(options), random)
+        weather = draw_weather(random, southern=place.southern)
+        view = render_terrain(relief_of(place, weather, random), weather, random)
+        return Site(place.grid, view, weather, place.valid, place.ids)
+    if options.size <= WHOLE_PX:
         grid, view = make_view(options)
-        return grid, view, np.ones(grid.shape, bool), {}
-    random = np.random.default_rng(options.seed)
-    place = read_place(dem, outlines, options.size, gsd_of(options), random)
-    weather = draw_weather(random, southern=place.southern)
-    view = render_terrain(relief_of(place, weather, random), weather, random)
-    return place.grid, view, place.valid, place.ids
+        return Site(grid, view, view.weather)
+    grid, scene, weather = make_wide(options)
+    return Site(grid, scene, weather)
+
+
+def _taken(site: Site, sensor: Sensor | None, seed: int) -> tuple[Camera, Iterator[Rows]]:
+    """Return what takes a site, and the rows that it takes."""
+    gsd_m = site.grid.gsd_m
+    if isinstance(site.scene, WideScene):
+        camera = Camera.aim(sensor, site.weather, seed, gsd_m, site.grid.columns)
+        return camera, tiled_rows(site.scene, site.weather, camera)
+    camera = Camera.aim(sensor, site.weather, seed, gsd_m)
+    return camera, whole_rows(site.scene, camera)
+
+
+def _write(
+    made: Made, site: Site, layout: RasterLayout, parts: Iterator[Rows], labels: LabelRaster
+) -> None:
+    heights = RasterLayout(
+        bands=1, dtype=np.float32, nodata=VOID_M, descriptions=("elevation",), tags=layout.tags
+    )
+    with (
+        rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+        staged(made.scene, overwrite=True) as scene_part,
+        RowWriter(scene_part, site.grid, layout) as scene_file,
+        staged(made.dem, overwrite=True) as dem_part,
+        RowWriter(dem_part, site.grid, heights) as dem_file,
+    ):
+        for rows in parts:
+            if site.valid is None:
+                scene_file.write(rows.numbers)
+                dem_file.write(rows.heights[None])
+            else:
+                scene_file.write(np.where(site.valid, rows.numbers, 0))
+                dem_file.write(np.where(site.valid, rows.heights, np.float32(VOID_M))[None])
+            labels.write(rows.label)
+    labels.finish()
 
 
 def gsd_of(options: SimulateOptions) -> float:
@@ -180,6 +227,23 @@ def make_view(options: SimulateOptions) -> tuple[Grid, View]:
     Raises:
         OptionError: The scene is too small to hold a mountain.
     """
+    landscape, weather, random = _mountains(options, MOST_CELLS)
+    gsd_m = gsd_of(options)
+    return _grid(options.size, gsd_m), render(landscape, options.size, gsd_m, random, weather)
+
+
+def make_wide(options: SimulateOptions) -> tuple[Grid, WideScene, Weather]:
+    """Make a scene in made mountains that is too large to be rendered at once."""
+    landscape, weather, random = _mountains(options, MOST_WIDE_CELLS)
+    gsd_m, shift_m = gsd_of(options), weather.snow.ela_shift_m
+    terrain = MadeTerrain(landscape, options.size, gsd_m, shift_m, random)
+    scene = draw_wide(terrain, weather, random, reach_of(gsd_m))
+    return _grid(options.size, gsd_m), scene, weather
+
+
+def _mountains(
+    options: SimulateOptions, most_cells: int
+) -> tuple[Landscape, Weather, np.random.Generator]:
     gsd_m = gsd_of(options)
     extent_m = options.size * gsd_m
     if extent_m < FEWEST_CELLS * 10:
@@ -187,7 +251,7 @@ def make_view(options: SimulateOptions) -> tuple[Grid, View]:
             f"A scene of {options.size} pixels of {gsd_m:g} m is {extent_m:g} m wide: too "
             f"small for mountains. Give a larger --size or --gsd."
         )
-    cells = int(np.clip(round(extent_m / CELL_M), FEWEST_CELLS, MOST_CELLS))
+    cells = int(np.clip(round(extent_m / CELL_M), FEWEST_CELLS, most_cells))
     random = np.random.default_rng(options.seed)
     weather = draw_weather(random) if options.vary else Weather()
     below = random.uniform(*BELOW_SNOW_VARIES) if options.vary else BELOW_SNOW
@@ -197,77 +261,9 @@ def make_view(options: SimulateOptions) -> tuple[Grid, View]:
     if options.vary and not options.ice:
         # Mountains that have no glaciers have snow.
         landscape = replace(landscape, snowline=landscape.snowline - NO_ICE_M)
-    view = render(landscape, options.size, gsd_m, random, weather)
+    return landscape, weather, random
+
+
+def _grid(size: int, gsd_m: float) -> Grid:
     transform = Affine(gsd_m, 0, CORNER[0], 0, -gsd_m, CORNER[1])
-    return Grid(CRS_MADE, transform, (options.size, options.size)), view
-
-
-def _reflectance(view: View, random: np.random.Generator) -> Recording:
-    """Store reflectance times 10,000 in all bands, with a little noise; 0 means no data."""
-    seen = view.reflectance.copy()
-    for band in seen:
-        band *= 1 + 0.02 * random.standard_normal(band.shape, np.float32)
-        band += 0.003 * random.standard_normal(band.shape, np.float32)
-    numbers = np.asarray(np.rint(seen / SCALE).clip(1, 65535), np.uint16)
-    return Recording(numbers, ROLES, (SCALE,) * len(ROLES), (0.0,) * len(ROLES))
-
-
-def _write(path: Path, grid: Grid, values: NDArray[np.generic], layout: RasterLayout) -> None:
-    with staged(path, overwrite=True) as part, RowWriter(part, grid, layout) as writer:
-        writer.write(values)
-
-
-def true_outlines(
-    glacier: NDArray[np.int64],
-    grid: Grid,
-    dem: Dem | None = None,
-    ids: Mapping[str, NDArray[np.object_]] | None = None,
-) -> tuple[Outlines, Division]:
-    """Turn labels into the outlines that they stand for, along pixel edges.
-
-    Args:
-        glacier: Label of each glacier, 0 off the ice (rows, columns).
-        grid: Its grid.
-        dem: Heights for the attributes.
-        ids: What each label, from 1, is called elsewhere: columns by name.
-
-    Returns:
-        Glacier complexes, and glaciers with their divides.
-    """
-    ice = glacier > 0
-    group, _ = ndimage.label(ice, np.ones((3, 3), bool))
-    complexes, (complex_id,) = _polygons(ice, (group,), grid)
-    glaciers, (glacier_complex, number) = _polygons(glacier, (group, glacier), grid)
-    lines, pairs = border_lines(glaciers)
-    outlines = Outlines(
-        glaciers,
-        grid.crs,
-        {
-            "complex_id": glacier_complex,
-            "divided": np.ones(len(glaciers), np.int64),
-            "parent": np.arange(len(glaciers)),
-            **{name: values[number - 1] for name, values in (ids or {}).items()},
-        },
-    )
-    divides = Outlines(lines, grid.crs, {"first": pairs[:, 0], "second": pairs[:, 1]})
-    return (
-        add_complex_attributes(
-            Outlines(complexes, grid.crs, {"complex_id": complex_id}), gsd_m=grid.gsd_m
-        ),
-        add_attributes(Division(outlines, divides), dem=dem, gsd_m=grid.gsd_m),
-    )
-
-
-def _polygons(
-    label: NDArray[Any], columns: tuple[NDArray[Any], ...], grid: Grid
-) -> tuple[NDArray[np.object_], list[NDArray[np.int64]]]:
-    """Return the polygons of labels, and the values of rasters in each."""
-    label = label.astype(np.int32)
-    found = rasterio.features.shapes(label, mask=label > 0, transform=grid.transform)
-    polygons = as_geometries(shapely.geometry.shape(shape) for shape, _ in found)
-    if not len(polygons):
-        return polygons, [np.zeros(0, np.int64) for _ in columns]
-    inside = shapely.point_on_surface(polygons)
-    row, column = grid.to_pixels(shapely.get_x(inside), shapely.get_y(inside))
-    at = row.astype(int), column.astype(int)
-    return shapely.orient_polygons(polygons), [values[at].astype(np.int64) for values in columns]
+    return Grid(CRS_MADE, transform, (size, size))

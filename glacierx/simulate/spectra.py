@@ -7,6 +7,7 @@ Spectrum = NDArray[np.float32]
 
 ROLES = ("blue", "green", "red", "nir", "swir1", "swir2")
 WAVELENGTHS_UM = (0.48, 0.56, 0.66, 0.84, 1.61, 2.2)
+ALL = tuple(range(len(ROLES)))
 
 # Reflectance of broad bands at 0.48, 0.56, 0.66, 0.84, 1.6 and 2.2 micrometres. Typical values of
 # our choice, not a library's measurements: what must hold is that snow, firn and ice are bright

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glacierx.simulate.ground import Ground
+from glacierx.simulate.ground import Ground, Scale, draw_tongues
 from glacierx.simulate.relief import Relief, draw_texture
 from glacierx.simulate.spectra import SPECTRA, spectrum
 from glacierx.simulate.weather import Debris, Land, Snow, Weather
@@ -25,7 +25,10 @@ def valley(deg=14.0):
 def ground_of(relief, weather, seed=0):
     texture = draw_texture(relief, np.random.default_rng(seed))
     no_lake = np.zeros(relief.heights.shape, bool)
-    return Ground(relief, texture, relief.heights, no_lake, weather, np.random.default_rng(seed))
+    above = (relief.heights - relief.ela).astype(np.float32)
+    random = np.random.default_rng(seed)
+    scale = Scale(draw_tongues(above, relief.glacier, weather.debris, random))
+    return Ground(relief, texture, relief.heights, no_lake, weather, scale)
 
 
 NO_DEBRIS = Debris(share=0, moraines=0)

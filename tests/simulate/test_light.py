@@ -1,14 +1,20 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from glacierx.simulate.light import (
+    SKY,
+    Around,
     add_air,
     blurred,
     cast_shadow,
+    draw_aloft,
     enlarged,
+    far_rays,
     light,
     sky_view,
     smoothstep,
+    softened,
 )
 from glacierx.simulate.spectra import ROLES, spectrum
 from glacierx.simulate.weather import Air, Sun
@@ -30,6 +36,10 @@ def tower(side=161, height=300.0):
 
 def flat(name="gneiss", shape=(60, 60)):
     return np.ones((len(ROLES), *shape), np.float32) * spectrum(name)[:, None, None]
+
+
+def aloft(heights):
+    return draw_aloft(heights, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("azimuth", AZIMUTHS)
@@ -70,10 +80,31 @@ def test_shadows_turn_with_the_terrain():
     np.testing.assert_allclose(np.rot90(shadow), turned, atol=1e-3)
 
 
+@pytest.mark.parametrize("azimuth", AZIMUTHS)
+def test_a_window_lies_in_the_shadow_of_mountains_outside_of_it(azimuth):
+    # A block of 600 m with a radius of 500 m: its shadow reaches 857 m beyond it. The window lies
+    # within, its middle 1 km behind that of the block.
+    heights, sun = np.where(cone(301, 1500.0) > 1000, np.float32(600), 0), Sun(azimuth, 35)
+    away = np.radians(azimuth + 180)
+    row, column = (int(150 + 100 * part) for part in (-np.cos(away), np.sin(away)))
+    window = slice(row - 34, row + 35), slice(column - 34, column + 35)
+    rays = far_rays(heights, 10.0, sun, 200.0)
+    around = Around(np.ones((69, 69), np.float32), rays[window], 20.0)
+    inside = (slice(20, -20),) * 2
+    whole = cast_shadow(heights, 10.0, sun)[window][inside]
+    assert whole.mean() > 0.6
+    # Rays are interpolated between pixels twice instead of once.
+    seen = cast_shadow(heights[window], 10.0, sun, around)[inside]
+    assert np.abs(seen - whole).mean() < 0.02
+    assert not cast_shadow(heights[window], 10.0, sun)[inside].any()
+
+
 @pytest.mark.parametrize("elevation", [20, 45, 80])
 def test_a_flat_lit_plane_shows_its_albedo(elevation):
     albedo = flat()
-    lit, direct = light(albedo, np.zeros((60, 60), np.float32), 10.0, Sun(120, elevation), 1.3)
+    lit, direct = light(
+        albedo, np.zeros((60, 60), np.float32), 10.0, Sun(120, elevation), sky=SKY[::-1]
+    )
     np.testing.assert_allclose(lit, albedo, rtol=1e-5)
     np.testing.assert_allclose(direct, 1, rtol=1e-5)
 
@@ -107,7 +138,7 @@ def test_haze_adds_to_the_blue_and_takes_contrast():
     heights = np.zeros((60, 60), np.float32)
     air = Air(haze=0.1, haze_exponent=2.0)
     (one, _), (other, _) = (
-        add_air(ground, heights, 10.0, air, np.random.default_rng(0)) for ground in (dark, bright)
+        add_air(ground, heights, air, aloft(heights)) for ground in (dark, bright)
     )
     gain = (one - dark)[:, 0, 0]
     assert gain[0] == pytest.approx(0.1 - 1.3 * 0.1 * dark[0, 0, 0], rel=1e-3)
@@ -119,18 +150,27 @@ def test_haze_adds_to_the_blue_and_takes_contrast():
 def test_haze_is_thickest_in_the_valley():
     heights = np.linspace(0, 3000, 80, dtype=np.float32)[:, None] * np.ones((1, 80), np.float32)
     ground = flat("basalt", heights.shape)
-    hazy, _ = add_air(ground, heights, 10.0, Air(haze=0.1), np.random.default_rng(0))
+    hazy, _ = add_air(ground, heights, Air(haze=0.1), aloft(heights))
     assert np.all(np.diff(hazy[0].mean(axis=1)) < 0)
 
 
 def test_clear_air_changes_nothing_and_cloud_hides():
     heights, ground = np.zeros((60, 60), np.float32), flat()
-    clear, cloud = add_air(ground, heights, 10.0, Air(), np.random.default_rng(0))
+    clear, cloud = add_air(ground, heights, Air(), aloft(heights))
     np.testing.assert_array_equal(clear, ground)
     assert not cloud.any()
-    seen, cloud = add_air(ground, heights, 10.0, Air(cloud=0.6), np.random.default_rng(0))
+    seen, cloud = add_air(ground, heights, Air(cloud=0.6), aloft(heights))
     assert 0.2 < cloud.max() <= 0.6
     assert seen[0][cloud > 0.2].min() > clear.max(axis=(1, 2))[0]
+
+
+def test_a_rough_blur_is_nearly_a_blur():
+    field = np.random.default_rng(0).standard_normal((403, 500)).astype(np.float32)
+    exact = ndimage.gaussian_filter(field, 25, mode="nearest")
+    rough = softened(field, 25)
+    inside = (slice(110, -110),) * 2  # beyond four deviations of the frame
+    assert np.abs(rough - exact)[inside].max() < 0.2 * exact.std()
+    assert softened(field, 2).shape == field.shape
 
 
 @pytest.mark.parametrize("sigma", [0.5, 3, 15])

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from glacierx.simulate.relief import Relief
-from glacierx.simulate.rendering import lakes, render_terrain
+from glacierx.simulate.lakes import find_lakes, flood
+from glacierx.simulate.relief import HeldTerrain, Relief
+from glacierx.simulate.rendering import render_terrain, termini_of
 from glacierx.simulate.weather import Air, Debris, Land, Snow, Sun, Weather, draw_weather
 
 SHAPE = (160, 160)
@@ -96,10 +97,15 @@ def test_lakes_are_level_lie_below_glaciers_and_not_on_them():
     bowl = np.hypot(rows - 106, columns - 80)
     heights = terrain.heights - np.maximum(60 - 8 * bowl, 0).astype(np.float32)
     terrain = replace(terrain, heights=heights.astype(np.float32))
-    water = lakes(terrain, 1.0, np.random.default_rng(0)) > 0
+
+    def lakes(share):
+        random = np.random.default_rng(0)
+        return find_lakes(termini_of(terrain), HeldTerrain(terrain), share, random)
+
+    _, water = flood(terrain.heights, lakes(1.0))
     assert 4 < water.sum() < 2000
     assert not (water & (terrain.glacier > 0)).any()
-    assert not lakes(terrain, 0.0, np.random.default_rng(0)).any()
+    assert not lakes(0.0)
     view = render_terrain(terrain, Weather(land=Land(lakes=1)), np.random.default_rng(3))
     lake = view.surface["lake"]
     assert lake.any()

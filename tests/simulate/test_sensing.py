@@ -3,6 +3,7 @@ import pytest
 
 from glacierx.errors import OptionError
 from glacierx.scene.sensors import SENSORS, Band, Sensor, find_sensor
+from glacierx.simulate.ground import Cover
 from glacierx.simulate.rendering import View
 from glacierx.simulate.sensing import record, recorded_bands, sensor_gsd
 from glacierx.simulate.spectra import ROLES, spectrum
@@ -20,7 +21,7 @@ def view_of(sun=Sun(150, 48)):
     kelvin = np.full(SHAPE, 290, np.float32)
     kelvin[:, :48] = 270
     heights, glacier = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.int64)
-    return View(heights, glacier, {}, seen, kelvin, Weather(sun=sun))
+    return View(heights, glacier, Cover({}, {}, {}), seen, kelvin, Weather(sun=sun))
 
 
 def taken(name, seed=0, gsd_m=None, view=None):

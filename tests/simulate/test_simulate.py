@@ -10,8 +10,9 @@ from glacierx.errors import OptionError, OutputError
 from glacierx.options import SimulateOptions
 from glacierx.scene.vector import read_layer
 from glacierx.simulate.landscape import fractal, make_landscape
-from glacierx.simulate.simulate import make_view, simulate, true_outlines
+from glacierx.simulate.simulate import make_view, simulate
 from glacierx.simulate.spectra import ROLES
+from glacierx.simulate.truth import true_outlines
 
 SMALL = SimulateOptions(size=384, gsd=20, seed=3)
 
