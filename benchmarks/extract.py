@@ -34,7 +34,7 @@ from glacierx.networks.layers import Inputs, Output
 from glacierx.options import EngineOptions, PredictOptions
 from glacierx.predict.backend import make_forward, resolve
 from glacierx.predict.card import Card, Slot
-from glacierx.predict.device import cores
+from glacierx.predict.device import cores, decoders
 from glacierx.predict.memory import keep_memory
 from glacierx.predict.model import find_model, load_model
 from glacierx.predict.modelfile import Model
@@ -51,7 +51,6 @@ from glacierx.scene.scene import Scene, open_scene
 ROLES = ("blue", "green", "red", "nir")
 ICE_ABOVE = 0.55
 PATCH_PX = 1024
-MARGIN = 26
 
 
 def write_scene(path: Path, rows: int, columns: int) -> None:
@@ -136,12 +135,13 @@ def run_glacierx(given: dict[str, Any]) -> dict[str, Any]:
     model = model_of(given["model"])
     profile = Profile()
     before, cpu, began = memory_mb(), time.process_time(), time.perf_counter()
-    with open_scene(given["scene"]) as scene:
+    engine = engine_of(given)
+    with open_scene(given["scene"], workers=decoders(engine)) as scene:
         options = PredictOptions(tta=given.get("tta", "none"))
-        patches = Tiling(scene.grid.shape).patches
+        patches = Tiling(scene.grid.shape, model.card.patch_px).patches
         with predict(
             scene, model, options, path=given["out"], mask=given.get("mask"), overwrite=True,
-            engine=engine_of(given), profile=profile,
+            engine=engine, profile=profile,
         ):  # fmt: skip
             pass
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -157,8 +157,11 @@ def run_monai(given: dict[str, Any]) -> dict[str, Any]:
     model = model_of(given["model"])
     before, cpu, began = memory_mb(), time.process_time(), time.perf_counter()
     took = 0.0
-    with open_scene(given["scene"]) as scene:
-        forward, present = forward_of(model, scene, engine_of(given))
+    patch_px = model.card.patch_px
+    margin = int((1 - 0.9**0.5) * patch_px / 2)
+    engine = engine_of(given)
+    with open_scene(given["scene"], workers=decoders(engine)) as scene:
+        forward, present = forward_of(model, scene, engine)
         x = whole_planes(model, scene)
 
         def run(patches: Tensor) -> Tensor:
@@ -169,7 +172,8 @@ def run_monai(given: dict[str, Any]) -> dict[str, Any]:
             return found
 
         with torch.inference_mode():
-            logits = slide(x, PATCH_PX, 1, run, overlap=2 * MARGIN / PATCH_PX, mode="constant")
+            overlap = 2 * margin / patch_px
+            logits = slide(x, patch_px, 1, run, overlap=overlap, mode="constant")
             probability = torch.sigmoid(logits)[0, 0].numpy()
         with RowWriter(given["out"], scene.grid, mask_layout({})) as writer:
             writer.write((probability > 0.5).astype(np.uint8)[None])
@@ -197,8 +201,9 @@ def run_whole(given: dict[str, Any]) -> dict[str, Any]:
 def forward_of(model: Model, scene: Scene, options: EngineOptions) -> tuple[Any, Tensor]:
     """Return the network as glacierx runs it, and which roles the scene has."""
     roles = model.card.roles
-    resolved = resolve(options, Tiling(scene.grid.shape).patches)
-    shape = (1, len(roles), PATCH_PX, PATCH_PX)
+    patch_px = model.card.patch_px
+    resolved = resolve(options, Tiling(scene.grid.shape, patch_px).patches)
+    shape = (1, len(roles), patch_px, patch_px)
     forward = make_forward(model.network, resolved, shape, context=False)
     return forward, torch.tensor([[float(role in scene.available) for role in roles]])
 
@@ -252,15 +257,16 @@ def has(name: str) -> bool:
 def run_extract(given: dict[str, Any]) -> dict[str, Any]:
     """Extract glaciers from a scene with a DEM, into a GeoPackage; or estimate what that takes."""
     began = time.perf_counter()
-    with open_scene(given["scene"], dem=given["dem"]) as scene:
+    engine = engine_of(given)
+    with open_scene(given["scene"], dem=given["dem"], workers=decoders(engine)) as scene:
         if given.get("estimate"):
-            told = estimate(scene, given["model"], engine=engine_of(given), rasters=1)
+            told = estimate(scene, given["model"], engine=engine, rasters=1)
             return asdict(told)
         profile = Profile()
         out = Path(given["out"]).with_suffix(".gpkg")
         kept = out.with_suffix(".tif")
         result = extract(
-            scene, given["model"], engine=engine_of(given), probability=kept, overwrite=True,
+            scene, given["model"], engine=engine, probability=kept, overwrite=True,
             profile=profile,
         )  # fmt: skip
         with profile.measure("write"):
@@ -293,11 +299,9 @@ def measure(case: str, threads: int, **given: Any) -> dict[str, Any]:
 class Bench:
     """What the figures share: sizes, rounds and where files go."""
 
-    def __init__(self, work: Path, size: int, rounds: int, threads: int) -> None:
+    def __init__(self, work: Path, size: int, rounds: int, threads: int, backend: str) -> None:
         self.work, self.size, self.rounds, self.threads = work, size, rounds, threads
-        self.backends = [{"backend": "torch"}]
-        if has("openvino"):
-            self.backends.append({"backend": "openvino"})
+        self.engine = {"backend": backend}
 
     def scene(self, rows: int, columns: int) -> Path:
         """Make a scene, once."""
@@ -309,24 +313,23 @@ class Bench:
         """Return where a run writes."""
         return {"out": self.work / "probability.tif", "mask": self.work / "mask.tif"}
 
-    def engine(self) -> None:
+    def beside(self) -> None:
         """Print what the job costs beside its network."""
         scene = self.scene(self.size, self.size)
         for tta in ("none", "chu6"):
-            for engine in self.backends:
-                runs = [
-                    measure("glacierx", self.threads, scene=scene, model="starter", tta=tta,
-                            engine=engine, **self.files())
-                    for _ in range(self.rounds)
-                ]  # fmt: skip
-                wall = [run["wall"] / run["network"] for run in runs]
-                cpu = [run["cpu"] / (run["network"] * self.threads) for run in runs]
-                print(
-                    f"engine: {self.size} x {self.size}, {engine['backend']}, tta {tta}, "
-                    f"{self.threads} threads: wall / network {middle(wall)}, CPU / network "
-                    f"{middle(cpu)}, {middle([run['wall'] for run in runs])} s",
-                    flush=True,
-                )
+            runs = [
+                measure("glacierx", self.threads, scene=scene, model="starter", tta=tta,
+                        engine=self.engine, **self.files())
+                for _ in range(self.rounds)
+            ]  # fmt: skip
+            wall = [run["wall"] / run["network"] for run in runs]
+            cpu = [run["cpu"] / (run["network"] * self.threads) for run in runs]
+            print(
+                f"engine: {self.size} x {self.size}, tta {tta}, {self.threads} threads: wall / "
+                f"network {middle(wall)}, CPU / network {middle(cpu)}, "
+                f"{middle([run['wall'] for run in runs])} s",
+                flush=True,
+            )
 
     def memory(self) -> None:
         """Print how added memory grows with height."""
@@ -335,7 +338,7 @@ class Bench:
             scene = self.scene(rows, self.size)
             runs = [
                 measure("glacierx", self.threads, scene=scene, model="starter",
-                        engine=self.backends[0], **self.files())
+                        engine=self.engine, **self.files())
                 for _ in range(self.rounds)
             ]  # fmt: skip
             added[rows] = statistics.median(run["added_mb"] for run in runs)
@@ -352,21 +355,16 @@ class Bench:
             print("monai: not installed (pip install --no-deps monai); skipped")
             return
         scene = self.scene(self.size, self.size)
-        for engine in self.backends:
-            runs: dict[str, list[dict[str, Any]]] = {"glacierx": [], "monai": []}
-            for _ in range(self.rounds):
-                for case, found in runs.items():
-                    found.append(measure(case, self.threads, scene=scene, model="starter",
-                                         engine=engine, **self.files()))  # fmt: skip
-            wall, added = (
-                [one[key] / other[key] for one, other in zip(*runs.values(), strict=True)]
-                for key in ("wall", "added_mb")
-            )
-            print(
-                f"monai: {engine['backend']}, wall {middle(wall)}, added memory {middle(added)} "
-                f"of MONAI's",
-                flush=True,
-            )
+        runs: dict[str, list[dict[str, Any]]] = {"glacierx": [], "monai": []}
+        for _ in range(self.rounds):
+            for case, found in runs.items():
+                found.append(measure(case, self.threads, scene=scene, model="starter",
+                                     engine=self.engine, **self.files()))  # fmt: skip
+        wall, added = (
+            [one[key] / other[key] for one, other in zip(*runs.values(), strict=True)]
+            for key in ("wall", "added_mb")
+        )
+        print(f"monai: wall {middle(wall)}, added memory {middle(added)} of MONAI's", flush=True)
         fp32 = {"backend": "torch", "precision": "fp32"}
         small = {"scene": scene, "model": "small", "engine": fp32}
         ours, theirs = self.work / "small.tif", self.work / "small_monai.tif"
@@ -380,7 +378,7 @@ class Bench:
         """Print time and memory of a whole extraction with a DEM, and what was estimated."""
         scene, dem = self.scene(self.size, self.size), self.work / f"dem_{self.size}.tif"
         write_dem(dem, self.size, self.size)
-        job = {"scene": scene, "dem": dem, "model": "starter", "engine": self.backends[0]}
+        job = {"scene": scene, "dem": dem, "model": "starter", "engine": self.engine}
         told = measure("extract", self.threads, **job, estimate=True)
         found = measure("extract", self.threads, **job, out=self.work / "outlines")
         print(f"large: {self.size} x {self.size} with a DEM: {found['glaciers']} glaciers")
@@ -406,7 +404,7 @@ class Bench:
         for size in (self.size // 8 * scale for scale in (2, 4, 8, 16)):
             scene = self.scene(size, size)
             run = measure("glacierx", self.threads, scene=scene, model="starter",
-                          engine=self.backends[0], **self.files())  # fmt: skip
+                          engine=self.engine, **self.files())  # fmt: skip
             each = run["wall"] / run["patches"]
             base = base or each
             print(
@@ -422,7 +420,10 @@ def middle(values: list[float]) -> str:
     return f"{statistics.median(values):.3f} ({min(values):.3f}-{max(values):.3f})"
 
 
-FIGURES = ("engine", "memory", "monai", "routes", "growth", "large")
+FIGURES: dict[str, Callable[[Bench], None]] = {
+    "engine": Bench.beside, "memory": Bench.memory, "monai": Bench.monai, "routes": Bench.routes,
+    "growth": Bench.growth, "large": Bench.large,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -433,6 +434,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=max(1, cores() - 1),
                         help="of the network; one core is left for the rest")  # fmt: skip
+    parser.add_argument("--backend", default="auto", choices=("auto", "torch", "openvino"))
     parser.add_argument("--work", type=Path, help="folder that keeps made scenes")
     parser.add_argument("--case", choices=sorted(CASES), help=argparse.SUPPRESS)
     parser.add_argument("--given", type=json.loads, help=argparse.SUPPRESS)
@@ -448,9 +450,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = asked.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        bench = Bench(work, asked.size, asked.rounds, asked.threads)
+        bench = Bench(work, asked.size, asked.rounds, asked.threads, asked.backend)
         for figure in asked.figures or FIGURES:
-            getattr(bench, figure)()
+            FIGURES[figure](bench)
 
 
 if __name__ == "__main__":

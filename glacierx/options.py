@@ -123,8 +123,7 @@ class EngineOptions(Options):
     )
     workers: int | None = option(
         None,
-        "Threads that decode the scene beside the network; auto is 1 for a CPU and up to 8 for a "
-        "GPU.",
+        "Threads that decode the scene beside the network; auto is one for each core, up to 8.",
         low=1,
         high=64,
         auto=True,

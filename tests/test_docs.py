@@ -234,7 +234,7 @@ def test_the_benchmark_of_extracting_runs_on_a_small_scene(tmp_path):
         check=True, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     lines = result.stdout.splitlines()
-    engine = [line for line in lines if line.startswith("engine: 256 x 256, torch")]
+    engine = [line for line in lines if line.startswith("engine: 256 x 256")]
     assert [line.split("tta ")[1].split(",")[0] for line in engine] == ["none", "chu6"]
     # The whole takes longer than the network alone.
     assert all(float(line.split("wall / network ")[1].split()[0]) > 1 for line in engine)

@@ -7,7 +7,7 @@ import torch
 from glacierx.errors import OptionError
 from glacierx.options import EngineOptions
 
-# A GPU with test-time augmentation is fed by few threads; more than this gain nothing.
+# A GPU that averages views is fed by few threads; more than this gain nothing.
 MOST_DECODERS = 8
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -34,12 +34,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def decoders(options: EngineOptions) -> int:
-    """Return how many threads decode a scene: one beside a CPU, which is busy, more for a GPU."""
-    if options.workers is not None:
-        return options.workers
-    if choose_device(options.device).type == "cpu":
-        return 1
-    return max(1, min(MOST_DECODERS, cores() - 1))
+    """Return how many threads decode a scene."""
+    return options.workers or min(MOST_DECODERS, cores())
 
 
 def cores() -> int:

@@ -81,27 +81,37 @@ class Feeder:
                 for index, role in enumerate(part.roles):
                     plane = planes[self._slots[role]]
                     plane.copy_(numbers[index])
-                    if (part.scale[index], part.offset[index]) != (1.0, 0.0):
-                        plane.mul_(part.scale[index]).add_(part.offset[index])
-            self._scale(planes, self._moved(valid))
+                    factor, shift = self._line(role, part.scale[index], part.offset[index])
+                    if (factor, shift) != (1.0, 0.0):
+                        plane.mul_(factor).add_(shift)
+            self._finish(planes, self._moved(valid))
         return x
 
-    def _scale(self, planes: Tensor, valid: Tensor) -> None:
-        """Do what `Normaliser` does, in place and on the device."""
+    def _line(self, role: str, scale: float, offset: float) -> tuple[float, float]:
+        """Return what a number is multiplied by, and what is added, to become what is seen."""
+        how = self._normaliser
+        if how.shift is None or how.scale is None:
+            return scale, offset
+        at = self._present.index(role)
+        width = float(how.scale[at])
+        return scale / width, (offset - float(how.shift[at])) / width
+
+    def _finish(self, planes: Tensor, valid: Tensor) -> None:
+        """Do the rest of what `Normaliser` does, in place."""
         how = self._normaliser
         slots = [self._slots[role] for role in self._present]
         if how.shift is None or how.scale is None:
             low, high = _extremes(planes[slots], valid)
             width = torch.clamp(high - low, min=1e-12)
-        for number, slot in enumerate(slots):
+        invalid = None if bool(valid.all()) else ~valid
+        for slot in slots:
             plane = planes[slot]
             if how.shift is None or how.scale is None:
                 plane.sub_(low).div_(width)
-            else:
-                plane.sub_(float(how.shift[number])).div_(float(how.scale[number]))
             if how.bounded:
                 plane.clamp_(LOWEST, HIGHEST)
-            plane.masked_fill_(~valid, 0)
+            if invalid is not None:
+                plane.masked_fill_(invalid, 0)
 
     def _moved(self, values: NDArray[Any]) -> Tensor:
         numbers = torch.from_numpy(values)

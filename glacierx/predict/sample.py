@@ -13,6 +13,9 @@ from glacierx.scene.sensors import OPTICAL
 LATTICE = 16
 BLOCK_PX = 128
 SLOPE_DEG = 45.0
+# Pixels of a sample that its percentiles are taken of, spread evenly; more change them by nothing
+# that a network would tell.
+ENOUGH = 1_000_000
 
 
 def sample_scene(scene: Scene, roles: Sequence[str]) -> NDArray[np.float32]:
@@ -31,11 +34,21 @@ def sample_scene(scene: Scene, roles: Sequence[str]) -> NDArray[np.float32]:
         for length in scene.grid.shape
     )
     # Blocks overlap in a small scene; only what is beyond the last block is taken.
+    wanted = np.zeros(scene.grid.columns, bool)
+    for left, width in _apart(columns):
+        wanted[left : left + width] = True
     parts = []
     for top, height in _apart(rows):
-        for left, width in _apart(columns):
-            raster = scene.read(Window(left, top, width, height), roles)
-            parts.append(raster.values[:, raster.valid])
+        # All blocks beside each other at once: tiles that they share are decoded once, and by
+        # several threads.
+        parts_of_row, valid = scene.read_stored(Window(0, top, scene.grid.columns, height), roles)
+        seen = valid & wanted
+        planes = {
+            role: part.pick(index, seen)
+            for part in parts_of_row
+            for index, role in enumerate(part.roles)
+        }
+        parts.append(np.stack([planes[role] for role in roles]))
     return np.concatenate(parts, axis=1)
 
 
@@ -58,11 +71,16 @@ def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> No
     if sample.shape[1] == 0:
         nothing = np.zeros(len(sample), np.float32)
         return Normaliser(nothing, nothing + 1)
-    low, high = np.percentile(sample, [how.low, how.high], axis=1).astype(np.float32)
+    sample = sample[:, :: max(1, sample.shape[1] // ENOUGH)]
+    low, high = np.zeros((2, len(sample)), np.float32)
+    groups = [[index] for index in range(len(present))]
     if how.kind == SPECTRAL:
-        optical, slope = np.isin(present, OPTICAL), np.isin(present, "slope")
-        if optical.any():
-            low[optical], high[optical] = np.percentile(sample[optical], [how.low, how.high])
+        optical = np.flatnonzero(np.isin(present, OPTICAL)).tolist()
+        groups = [optical] * bool(optical) + [one for one in groups if one[0] not in optical]
+    for group in groups:
+        low[group], high[group] = np.percentile(sample[group], [how.low, how.high])
+    if how.kind == SPECTRAL:
+        slope = np.isin(present, "slope")
         low[slope], high[slope] = 0, SLOPE_DEG
     return Normaliser(low, np.maximum(high - low, np.float32(1e-12)), bounded=True)
 

@@ -31,7 +31,14 @@ class Stored:
 
     def plane(self, index: int) -> NDArray[np.float32]:
         """Return a plane (rows, columns) in physical units."""
-        real: NDArray[np.float32] = self.values[index].astype(np.float32)
+        return self._physical(index, self.values[index])
+
+    def pick(self, index: int, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return chosen pixels of a plane in physical units (pixels)."""
+        return self._physical(index, self.values[index][chosen])
+
+    def _physical(self, index: int, values: NDArray[Any]) -> NDArray[np.float32]:
+        real: NDArray[np.float32] = values.astype(np.float32)
         if (self.scale[index], self.offset[index]) != (1.0, 0.0):
             real *= np.float32(self.scale[index])
             real += np.float32(self.offset[index])
