@@ -14,14 +14,15 @@ class Profile:
     """Seconds that each stage took; stages of different threads run beside each other.
 
     Attributes:
+        exact: Wait for a GPU at the end of its stage, so that what it does is not taken for what
+            comes next; costs a little time.
         seconds: Seconds of each stage by the clock.
-        cpu: Seconds that the processors worked in it, for the thread that ran it alone.
         calls: How often each stage was entered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, exact: bool = False) -> None:
+        self.exact = exact
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.cpu = dict.fromkeys(STAGES, 0.0)
         self.calls = dict.fromkeys(STAGES, 0)
         self._began = time.perf_counter()
         self._lock = threading.Lock()
@@ -29,14 +30,13 @@ class Profile:
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
         """Add the time that a block takes to a stage."""
-        wall, cpu = time.perf_counter(), time.thread_time()
+        began = time.perf_counter()
         try:
             yield
         finally:
-            wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+            took = time.perf_counter() - began
             with self._lock:
-                self.seconds[stage] += wall
-                self.cpu[stage] += cpu
+                self.seconds[stage] += took
                 self.calls[stage] += 1
 
     @property

@@ -90,7 +90,7 @@ def command(
     check_rasters(list(rasters.values()), overwrite=overwrite)
     check_outputs([*paths, log], overwrite=overwrite)
     run = RunLog()
-    took = Profile()
+    took = Profile(exact=profile)
     keep_memory()
     with ExitStack() as stack:
         opened = stack.enter_context(

@@ -58,7 +58,7 @@ def command(
     from glacierx.scene.scene import open_scene
 
     check_rasters((output, mask), overwrite=overwrite)
-    took = Profile()
+    took = Profile(exact=profile)
     keep_memory()
     with (
         open_scene(**scene, dem=dem, dem_band=dem_band, workers=decoders(engine)) as opened,

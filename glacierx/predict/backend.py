@@ -38,7 +38,10 @@ def resolve(options: EngineOptions, passes: int) -> EngineOptions:
         OptionError: The machine lacks what was asked for.
     """
     device = choose_device(options.device)
-    precision = choose_precision(options.precision, device)
+    asked = options.precision
+    if asked == "auto" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+        asked = "fp16"  # Older GPUs compute fast in it, and running needs no range for gradients.
+    precision = choose_precision(asked, device)
     backend = options.backend
     if backend == "auto":
         # In bf16 OpenVINO has no way to keep parts of a network precise, and PyTorch has.

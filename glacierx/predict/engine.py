@@ -85,6 +85,11 @@ class Engine:
         self._finite = finite if self._finite is None else self._finite & finite
         return mean.div_(STEP).round_().clamp_(0, STEPS).to(torch.uint8)
 
+    def wait(self) -> None:
+        """Wait until a GPU has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def check(self) -> None:
         """Refuse what was found since the last call if a number in it was not finite.
 

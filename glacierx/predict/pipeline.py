@@ -1,6 +1,7 @@
 """A network over a scene: strips are read and patches made ready while the network runs."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
@@ -125,11 +126,10 @@ def run_network(
     """
     behind = 0
     with (
+        _threads_kept(),
         ahead(reader.strips()) as read,
         ahead(_batches(read, reader, tiling, engine, profile), _alone) as batches,
     ):
-        # That thread's number of threads must not become that of others.
-        torch.set_num_threads(torch.get_num_threads())
         rows: Tensor | None = None
         for batch in batches:
             strip = batch.strip
@@ -139,6 +139,8 @@ def run_network(
             if batch.planes is not None:
                 with profile.measure("network"):
                     steps = engine.steps(batch.planes)
+                    if profile.exact:
+                        engine.wait()
                 with profile.measure("stitch"):
                     for span, found in zip(batch.spans, steps, strict=True):
                         inner = slice(span.first - span.start, span.last - span.start)
@@ -180,3 +182,16 @@ def _is_wanted(strip: Strip, span: Span) -> bool:
 def _alone() -> None:
     """Keep a thread to one processor; the others are the network's."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Give threads that begin later the caller's number of processors again, not that of `_alone`.
+
+    PyTorch remembers the last number that any thread asked for.
+    """
+    own = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)

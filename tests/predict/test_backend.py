@@ -98,6 +98,17 @@ def test_precision_asks_the_processor(monkeypatch, has):
     assert resolve(EngineOptions(device="cpu", precision="bf16"), 1).precision == "bf16"
 
 
+@pytest.mark.parametrize(("has", "name"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_computes_in_16_bits(monkeypatch, has, name):
+    monkeypatch.setattr(backend, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated=True: has)
+    found = resolve(EngineOptions(), 1000)
+    assert (found.device, found.backend, found.precision) == ("cuda", "torch", name)
+    with pytest.raises(OptionError, match="openvino runs on the CPU"):
+        monkeypatch.setattr(backend, "find_spec", lambda name: object())
+        resolve(EngineOptions(backend="openvino"), 1)
+
+
 def test_openvino_is_taken_where_it_pays(monkeypatch):
     monkeypatch.setattr(backend, "find_spec", lambda name: object())
     monkeypatch.setattr(precision, "_has_bf16", lambda device: False)

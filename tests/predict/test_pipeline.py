@@ -325,3 +325,18 @@ def test_the_stages_of_a_run_are_timed():
     text = str(profile)
     assert text.splitlines()[0].startswith("read")
     assert "divides" not in text
+
+
+def test_other_threads_keep_their_number_of_processors():
+    before = torch.get_num_threads()
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        run(Memory(numbers(100, 100)), patch_px=64)
+        assert torch.get_num_threads() == 2
+        other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [2]
