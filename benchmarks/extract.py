@@ -302,6 +302,7 @@ class Bench:
     def __init__(self, work: Path, size: int, rounds: int, threads: int, backend: str) -> None:
         self.work, self.size, self.rounds, self.threads = work, size, rounds, threads
         self.engine = {"backend": backend}
+        self.tta: tuple[str, ...] = ("none", "chu6")
 
     def scene(self, rows: int, columns: int) -> Path:
         """Make a scene, once."""
@@ -316,7 +317,7 @@ class Bench:
     def beside(self) -> None:
         """Print what the job costs beside its network."""
         scene = self.scene(self.size, self.size)
-        for tta in ("none", "chu6"):
+        for tta in self.tta:
             runs = [
                 measure("glacierx", self.threads, scene=scene, model="starter", tta=tta,
                         engine=self.engine, **self.files())
@@ -441,6 +442,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=max(1, cores() - 1),
                         help="of the network; one core is left for the rest")  # fmt: skip
     parser.add_argument("--backend", default="auto", choices=("auto", "torch", "openvino"))
+    parser.add_argument("--tta", choices=("none", "chu6"), help="for the figure engine, one alone")
     parser.add_argument("--work", type=Path, help="folder that keeps made scenes")
     parser.add_argument("--case", choices=sorted(CASES), help=argparse.SUPPRESS)
     parser.add_argument("--given", type=json.loads, help=argparse.SUPPRESS)
@@ -458,6 +460,7 @@ def main() -> None:
         work = asked.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
         bench = Bench(work, asked.size, asked.rounds, asked.threads, asked.backend)
+        bench.tta = (asked.tta,) if asked.tta else bench.tta
         for figure in asked.figures or FIGURES:
             FIGURES[figure](bench)
 

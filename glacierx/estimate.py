@@ -33,9 +33,9 @@ from glacierx.scene.scene import Scene
 
 # Rows of each strip that are looked at to tell which patches hold valid pixels.
 LOOKS = 4
-TIMED = 3
+TIMED = 6
 # What a vertex of an outline takes while it is traced, smoothed and described, and in the file.
-VERTEX_BYTES, VERTEX_STORED = 700, 60
+VERTEX_BYTES, VERTEX_STORED = 350, 70
 
 Place = tuple[Span, Span]
 
