@@ -36,8 +36,8 @@ class Relief:
     and both are brought to the pixels by cubic convolution (Keys 1981,
     doi:10.1109/TASSP.1981.1163711): slopes of heights that were interpolated would show the cells
     as facets. Blocks of pixels that lie straight on the cells, to a hundredth of one, go the way of
-    scikit-image, which is the same and faster. All places are counted from the corners of the two grids, so that a window holds
-    what the same part of the whole does.
+    scikit-image, which is the same and faster. All places are counted from the corners of the two
+    grids, so that a window holds what the same part of the whole does.
 
     Args:
         dem: The DEM.
