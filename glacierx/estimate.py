@@ -26,6 +26,7 @@ from glacierx.predict.predict import Job
 from glacierx.predict.strips import Strip, patch_of
 from glacierx.predict.tiling import Span
 from glacierx.profile import Profile
+from glacierx.scene.blocks import block_cache
 from glacierx.scene.geotiff import RowWriter
 from glacierx.scene.prediction import Prediction, probability_layout
 from glacierx.scene.raster import PathLike
@@ -35,7 +36,7 @@ from glacierx.scene.scene import Scene
 LOOKS = 4
 TIMED = 6
 # What a vertex of an outline takes while it is traced, smoothed and described, and in the file.
-VERTEX_BYTES, VERTEX_STORED = 350, 70
+VERTEX_BYTES, VERTEX_STORED = 350, 20
 
 Place = tuple[Span, Span]
 
@@ -116,9 +117,10 @@ def estimate(
     skipped = tiling.patches - len(places)
     if not places:
         return Estimate(tiling.patches, skipped, _peak_mb(), 0.0, 0.0)
-    made = job.make_engine()
-    starting = time.monotonic() - began
-    sample = _run_some(job, made, places, options)
+    with block_cache(scene.cache_bytes):
+        made = job.make_engine()
+        starting = time.monotonic() - began
+        sample = _run_some(job, made, places, options)
     ahead = statistics.median(sample.reading)
     each = statistics.median(sample.running) + statistics.fmean(sample.outlining)
     # Where no processor is left to read beside the network, it waits.

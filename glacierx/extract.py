@@ -20,7 +20,7 @@ from glacierx.outlines.trace import trace_outlines
 from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.modelfile import Model
-from glacierx.predict.predict import Job, PredictionFiles, make_record, write_prediction
+from glacierx.predict.predict import Job, PredictionFiles, write_prediction
 from glacierx.profile import Profile
 from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.prediction import Prediction
@@ -100,7 +100,6 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         inventory = Inventory(divides, scene.grid.footprint, scene.grid.crs)
     profile = profile or Profile()
     job = Job(scene, choose_model(model, scene), options.predict, engine, profile)
-    record = make_record(job, always_hash=always_hash)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
         kept, masked = (
@@ -108,7 +107,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
             for path in (probability, mask)
         )
         files = PredictionFiles(
-            kept or folder / "probability.tif", masked, options.outline.threshold, record
+            kept or folder / "probability.tif", masked, options.outline.threshold, always_hash
         )
         write_prediction(job, files, progress=progress)
         with Prediction(files.probability, aoi=scene.aoi) as prediction:

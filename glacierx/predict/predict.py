@@ -3,9 +3,10 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,19 +53,19 @@ LONG_RUN_S = 600
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """Where a prediction goes, and what is noted in the files.
+    """Where a prediction goes, with the run record in each file.
 
     Attributes:
         probability: The probability map.
         mask: The mask, if wanted.
         threshold: Threshold of the mask; the model's if None.
-        record: The run record.
+        always_hash: Hash input files above 2 GB too.
     """
 
     probability: Path
     mask: Path | None = None
     threshold: float | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    always_hash: bool = False
 
 
 def predict(  # noqa: PLR0913 - the two files are the point of it
@@ -117,8 +118,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
                 for file in (final, mask)
             )
             job = Job(scene, chosen, options, engine, profile or Profile())
-            record = make_record(job, always_hash=always_hash)
-            files = PredictionFiles(part or final, mask_part, record=record)
+            files = PredictionFiles(part or final, mask_part, always_hash=always_hash)
             write_prediction(job, files, progress=progress)
         prediction = Prediction(final, aoi=scene.aoi)
         if temporary is not None:
@@ -248,14 +248,19 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
     threshold = files.threshold
     if threshold is None:
         threshold = card.threshold if card else 0.5
-    tags = {
-        "GLACIERX_THRESHOLD": repr(threshold),
-        "GLACIERX_AOI": "yes" if scene.aoi is not None else "no",
-        "GLACIERX_RECORD": json.dumps(files.record, sort_keys=True),
-    }
     with ExitStack() as stack:
         stack.enter_context(scene.by_rows(files.probability.parent))
-        rows = stack.enter_context(closing(_rows(job, progress)))
+        # The inputs are hashed while the scene is sampled.
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(make_record, job, always_hash=files.always_hash)
+            engine = job.make_engine() if isinstance(model, Model) else None
+            record = coming.result()
+        tags = {
+            "GLACIERX_THRESHOLD": repr(threshold),
+            "GLACIERX_AOI": "yes" if scene.aoi is not None else "no",
+            "GLACIERX_RECORD": json.dumps(record, sort_keys=True),
+        }
+        rows = stack.enter_context(closing(_rows(job, engine, progress)))
         probability = stack.enter_context(
             RowWriter(files.probability, scene.grid, probability_layout(classes, tags))
         )
@@ -274,14 +279,16 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
             hand_over(steps, wanted)
 
 
-def _rows(job: Job, progress: Progress | None) -> Generator[Rows, None, None]:
+def _rows(
+    job: Job, engine: Engine | None, progress: Progress | None
+) -> Generator[Rows, None, None]:
     """Yield finished rows from top to bottom."""
-    if not isinstance(job.model, Model):
+    if isinstance(job.model, PixelMethod):
         if job.engine.device != "auto":
             choose_device(job.engine.device)  # It needs none; a wrong name is still an error.
         yield from pixel_rows(job.scene, job.model, median=job.options.median, progress=progress)
         return
-    engine = job.make_engine()
+    assert engine is not None
     began = time.monotonic()
     told = False
 

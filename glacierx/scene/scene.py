@@ -184,6 +184,11 @@ class Scene(Handle):
         """Rows that its files decode together, so that reading such rows at once is cheap."""
         return max(min(file.block_rows, TALL_PX) for file in self._files)
 
+    @property
+    def cache_bytes(self) -> int:
+        """What GDAL keeps of its blocks while it is read from top to bottom."""
+        return sum(file.cache_bytes for file in self._files)
+
     @contextmanager
     def by_rows(self, folder: Path) -> Iterator[None]:
         """Prepare for reading full rows from top to bottom, each block of a file decoded once.
@@ -192,7 +197,7 @@ class Scene(Handle):
         rows is first copied into *folder*.
         """
         with ExitStack() as stack:
-            stack.enter_context(block_cache(sum(file.cache_bytes for file in self._files)))
+            stack.enter_context(block_cache(self.cache_bytes))
             for file in self._files:
                 stack.enter_context(file.by_rows(folder))
             yield
