@@ -407,19 +407,24 @@ class Bench:
 
     def growth(self) -> None:
         """Print time for each patch and memory for each column as scenes grow."""
-        base = 0.0
+        base, before = 0.0, (0, 0.0)
         for size in (self.size // 8 * scale for scale in (2, 4, 8, 16)):
             scene = self.scene(size, size)
-            run = measure("glacierx", self.threads, scene=scene, model="starter",
-                          engine=self.engine, **self.files())  # fmt: skip
-            each = run["wall"] / run["patches"]
+            runs = [
+                measure("glacierx", self.threads, scene=scene, model="starter",
+                        engine=self.engine, **self.files())
+                for _ in range(self.rounds if size < self.size else 1)
+            ]  # fmt: skip
+            each = statistics.median(run["wall"] / run["patches"] for run in runs)
+            added = statistics.median(run["added_mb"] for run in runs)
             base = base or each
+            more = (added - before[1]) * 1e6 / (size - before[0])
             print(
-                f"growth: {size} x {size}: {run['patches']} patches, {each:.3f} s each "
-                f"({each / base:.2f}), added {run['added_mb']:.0f} MB, "
-                f"{run['added_mb'] * 1e6 / size:.0f} bytes for each column",
+                f"growth: {size} x {size}: {runs[0]['patches']} patches, {each:.3f} s each "
+                f"({each / base:.2f}), added {added:.0f} MB, {more:.0f} bytes for each column more",
                 flush=True,
             )
+            before = size, added
 
 
 def middle(values: list[float]) -> str:
