@@ -108,6 +108,7 @@ class RowWriter(Handle):
                 blockxsize=TILE_PX,
                 blockysize=TILE_PX,
                 compress="deflate",
+                zlevel=4,  # a third of the time of the default for a twentieth more bytes
                 bigtiff="IF_SAFER",
                 photometric="MINISBLACK" if layout.colors is None else "PALETTE",
             )
