@@ -173,9 +173,11 @@ class Job:
         assert isinstance(self.model, Model)
         card = self.model.card
         check_patch(self.model, self.tiling.patch_px)
+        with self.profile.measure("normalise"):
+            normaliser = fit_normaliser(card.normalisation, self.scene, card.roles)
         return Engine(
             self.model,
-            fit_normaliser(card.normalisation, self.scene, card.roles),
+            normaliser,
             [role in self.scene.available for role in card.roles],
             tta=self.tta,
             options=self.resolved,
