@@ -42,7 +42,7 @@ def sample_scene(scene: Scene, roles: Sequence[str]) -> NDArray[np.float32]:
         # All blocks beside each other at once: tiles that they share are decoded once, and by
         # several threads.
         parts_of_row, valid = scene.read_stored(Window(0, top, scene.grid.columns, height), roles)
-        seen = valid & wanted
+        seen = np.flatnonzero(valid & wanted)
         planes = {
             role: part.pick(index, seen)
             for part in parts_of_row

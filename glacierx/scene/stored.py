@@ -33,9 +33,9 @@ class Stored:
         """Return a plane (rows, columns) in physical units."""
         return self._physical(index, self.values[index])
 
-    def pick(self, index: int, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return chosen pixels of a plane in physical units (pixels)."""
-        return self._physical(index, self.values[index][chosen])
+    def pick(self, index: int, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return pixels of a plane by their numbers, row by row, in physical units (pixels)."""
+        return self._physical(index, np.take(self.values[index], chosen))
 
     def _physical(self, index: int, values: NDArray[Any]) -> NDArray[np.float32]:
         real: NDArray[np.float32] = values.astype(np.float32)
