@@ -15,7 +15,7 @@ BLOCK_PX = 128
 SLOPE_DEG = 45.0
 # Pixels of a sample that its percentiles are taken of, spread evenly; more change them by nothing
 # that a network would tell.
-ENOUGH = 1_000_000
+ENOUGH = 300_000
 
 
 def sample_scene(scene: Scene, roles: Sequence[str]) -> NDArray[np.float32]:
