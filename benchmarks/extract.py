@@ -9,8 +9,6 @@ is a process of its own, those that are compared in turns, and medians are print
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +22,7 @@ import numpy as np
 import rasterio
 import torch
 from affine import Affine
-from metrics import Field, memory_mb, peak_mb
+from metrics import Field, alone, memory_mb, peak_mb
 from rasterio.crs import CRS
 from torch import Tensor, nn
 
@@ -287,13 +285,8 @@ CASES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 def measure(case: str, threads: int, **given: Any) -> dict[str, Any]:
     """Run a case in a process of its own."""
-    call = [sys.executable, __file__, "--case", case, "--threads", str(threads)]
-    done = subprocess.run(
-        [*call, "--given", json.dumps(given, default=str)],
-        stdout=subprocess.PIPE, check=True,
-    )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    text = json.dumps(given, default=str)
+    return alone(__file__, "--case", case, "--threads", str(threads), "--given", text)
 
 
 class Bench:

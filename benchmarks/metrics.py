@@ -156,14 +156,17 @@ def run_case(case: str, folder: Path, repeats: int) -> None:
     print(json.dumps({"seconds": min(times), "added_mb": added, "value": value}))
 
 
+def alone(script: str, *flags: str) -> dict[str, Any]:
+    """Run a script in a process of its own and read the JSON of its last line."""
+    done = subprocess.run([sys.executable, script, *flags], check=True, stdout=subprocess.PIPE)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
 def child(case: str, folder: Path, repeats: int = 1) -> dict[str, Any]:
     """Run one case in a process of its own."""
-    command = [sys.executable, __file__, "--case", case, "--folder", str(folder)]
-    done = subprocess.run(
-        [*command, "--repeats", str(repeats)], check=True, capture_output=True, text=True
-    )
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    given = ("--folder", str(folder), "--repeats", str(repeats))
+    return alone(__file__, "--case", case, *given)
 
 
 def compare(one: str, other: str, folder: Path, rounds: int, repeats: int) -> None:

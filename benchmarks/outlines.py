@@ -7,9 +7,6 @@ are by the clock and of CPU: on a machine that does other work only the latter c
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -20,7 +17,7 @@ import numpy as np
 import rasterio.features
 import shapely
 from affine import Affine
-from metrics import Field
+from metrics import Field, alone, peak_mb
 from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning
@@ -154,17 +151,12 @@ CASES = {
 
 def run_case(case: str, folder: Path) -> None:
     """Measure one case in this process and print what was found as JSON."""
-    found = CASES[case](folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(json.dumps({**found, "peak_mb": peak}))
+    print(json.dumps({**CASES[case](folder), "peak_mb": peak_mb()}))
 
 
 def child(case: str, folder: Path) -> dict[str, Any]:
     """Run one case in a process of its own."""
-    command = [sys.executable, __file__, "--case", case, "--folder", str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return alone(__file__, "--case", case, "--folder", str(folder))
 
 
 def compare(folder: Path, rounds: int) -> None:

@@ -28,7 +28,7 @@ from glacierx.predict.tiling import Span
 from glacierx.profile import Profile
 from glacierx.scene.blocks import block_cache
 from glacierx.scene.geotiff import RowWriter
-from glacierx.scene.prediction import Prediction, probability_layout
+from glacierx.scene.prediction import NODATA, Prediction, probability_layout
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 
@@ -130,7 +130,7 @@ def estimate(
     return Estimate(
         tiling.patches,
         skipped,
-        max(_peak_mb() + _strips_mb(job), _peak_mb() + vertices * VERTEX_BYTES / 1e6),
+        _peak_mb() + max(_strips_mb(job), vertices * VERTEX_BYTES / 1e6),
         (stored * max(rasters, 1) + vertices * VERTEX_STORED) / 1e6,
         (starting + each * len(places)) / 60,
     )
@@ -159,25 +159,22 @@ def _run_some(
     sample = _Sample([], [], [], [], [])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GlacierxWarning)
-        # The first one is run twice, then without ice: what is done once only is not multiplied.
-        once = 0.0
-        for number, place in enumerate([chosen[0], *chosen]):
+        # What is done once only is not multiplied: a first patch, and outlines of no ice.
+        steps, _ = _run_one(job, engine, chosen[0])
+        _outline_one(job, chosen[0], steps, options)
+        began = time.perf_counter()
+        _outline_one(job, chosen[0], np.zeros_like(steps), options)
+        once = time.perf_counter() - began
+        for place in chosen:
             began = time.perf_counter()
             steps, read = _run_one(job, engine, place)
-            ran = time.perf_counter() - began - read
-            began = time.perf_counter()
+            ran = time.perf_counter()
             vertices = _outline_one(job, place, steps, options)
-            outlined = time.perf_counter() - began
-            if not number:
-                began = time.perf_counter()
-                _outline_one(job, place, np.zeros_like(steps), options)
-                once = time.perf_counter() - began
-            else:
-                sample.reading.append(read)
-                sample.running.append(ran)
-                sample.outlining.append(max(0.0, outlined - once))
-                sample.stored.append(len(zlib.compress(steps.tobytes(), 6)))
-                sample.vertices.append(vertices)
+            sample.reading.append(read)
+            sample.running.append(ran - began - read)
+            sample.outlining.append(max(0.0, time.perf_counter() - ran - once))
+            sample.stored.append(len(zlib.compress(steps.tobytes(), 6)))
+            sample.vertices.append(vertices)
     return sample
 
 
@@ -187,29 +184,27 @@ def _run_one(job: Job, engine: Engine, place: Place) -> tuple[NDArray[np.uint8],
     patch_px, (rows, columns) = job.tiling.patch_px, job.scene.grid.shape
     height, width = min(patch_px, rows - down.start), min(patch_px, columns - span.start)
     window = Window(span.start, down.start, width, height)
-    roles = [role for role in engine.roles if role in job.scene.available]
     began = time.perf_counter()
-    parts, valid = job.scene.read_stored(window, roles)
+    parts, valid = job.scene.read_stored(window, job.roles)
     strip = Strip(down, parts, valid, valid & job.scene.inside(window))
     planes = engine.feed([patch_of(strip, Span(0, 0, 0), patch_px)])
     read = time.perf_counter() - began
     steps = engine.steps(planes)[0].cpu().numpy()
     engine.check()
-    inner = slice(span.first - span.start, span.last - span.start)
-    wanted = strip.wanted[strip.kept, inner]
-    return np.where(wanted, steps[:, strip.kept, inner], np.uint8(255)), read
+    wanted = strip.wanted[down.kept, span.kept]
+    return np.where(wanted, steps[:, down.kept, span.kept], np.uint8(NODATA)), read
 
 
 def _outline_one(job: Job, place: Place, steps: NDArray[np.uint8], options: ExtractOptions) -> int:
     """Outline and divide the ice of a patch alone; return how many vertices that gave."""
-    assert isinstance(job.model, Model)
     down, span = place
+    card = job.network.card
     rows, columns = down.last - down.first, span.last - span.first
     grid = job.scene.grid.crop(Window(span.first, down.first, columns, rows))
     with TemporaryDirectory(prefix="glacierx-") as folder:
         path = Path(folder) / "probability.tif"
-        threshold = {"GLACIERX_THRESHOLD": repr(job.model.card.threshold)}
-        with RowWriter(path, grid, probability_layout(job.model.card.classes, threshold)) as file:
+        threshold = {"GLACIERX_THRESHOLD": repr(card.threshold)}
+        with RowWriter(path, grid, probability_layout(card.classes, threshold)) as file:
             file.write(steps)
         with Prediction(path) as prediction:
             complexes = outline(prediction, options.outline)
@@ -220,9 +215,7 @@ def _outline_one(job: Job, place: Place, steps: NDArray[np.uint8], options: Extr
 def _strips_mb(job: Job) -> float:
     """Return what two strips take in memory, and as much again while the next rows are read."""
     scene = job.scene
-    assert isinstance(job.model, Model)
-    roles = [role for role in job.model.card.roles if role in scene.available]
-    parts, _ = scene.read_stored(Window(0, 0, 1, 1), roles)
+    parts, _ = scene.read_stored(Window(0, 0, 1, 1), job.roles)
     pixel = sum(part.values.itemsize * len(part.roles) for part in parts) + 2
     rows = job.tiling.patch_px + scene.block_rows
     return 4 * rows * scene.grid.columns * pixel / 1e6

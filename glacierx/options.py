@@ -110,7 +110,8 @@ class EngineOptions(Options):
     )
     precision: str = option(
         "auto",
-        "Numbers that they compute in; auto is bf16 where the device has it, else fp32.",
+        "Numbers that they compute in; auto is bf16 where the device has it, else fp16 on CUDA and "
+        "fp32 elsewhere.",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     batch: int | None = option(

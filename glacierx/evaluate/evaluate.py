@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
 from glacierx.errors import GlacierxError, OptionError, SceneError
@@ -17,12 +16,10 @@ from glacierx.evaluate.scores import Scores, make_scores, pool
 from glacierx.evaluate.tally import Tally, tally
 from glacierx.options import EvaluateOptions
 from glacierx.outlines.reference import ID_COLUMNS, text_column
+from glacierx.scene.blocks import block_cache
 from glacierx.scene.icemask import OutlineMask
 from glacierx.scene.icewindow import IceMask, MaskChoice
 from glacierx.scene.raster import PathLike
-
-# GDAL's own cache would grow with the machine; masks are read once, from top to bottom.
-CACHE_MB = 64
 
 GLACIER_COLUMNS = (
     "glacier", "found", "area_km2", "found_km2", "iou", "area_bias_percent", "recall",
@@ -88,7 +85,7 @@ def evaluate_one(
 
 def open_cached(pair: Pair, stack: ExitStack, *, align: bool = False) -> Opened:
     """Open a pair, see `open_pair`, with a cache that does not grow with the machine."""
-    stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MB))
+    stack.enter_context(block_cache())
     return open_pair(pair, stack, align=align)
 
 

@@ -27,12 +27,12 @@ WORTH_PASSES = 32
 OPENVINO = "openvino"
 
 
-def resolve(options: EngineOptions, passes: int) -> EngineOptions:
+def resolve(options: EngineOptions, passes: int = 1) -> EngineOptions:
     """Replace what is ``auto`` by what this machine has; how many patches fit is found later.
 
     Args:
         options: What was asked for.
-        passes: How often a patch will go through the network.
+        passes: How often a patch will go through the network; says whether a slow start pays.
 
     Raises:
         OptionError: The machine lacks what was asked for.

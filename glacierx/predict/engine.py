@@ -32,11 +32,9 @@ class Engine:
         tta: Name of the set of views that are averaged.
         options: Device, backend, precision and batch.
         patch_px: Side of the patches.
-        passes: How often a patch goes through the network; says whether a slow start pays.
         across: Patches that lie beside each other in the scene; a batch takes no more.
 
     Attributes:
-        roles: What the network takes.
         views: How many views are averaged.
         batch: Patches that go through the network at once; fewer once memory ran out.
         device: Where it runs.
@@ -52,13 +50,11 @@ class Engine:
         tta: str = "none",
         options: EngineOptions = EngineOptions(),
         patch_px: int = 1024,
-        passes: int = 1,
         across: int = 1,
     ) -> None:
-        options = resolve(options, passes)
+        options = resolve(options)
         card = model.card
         self._card = card
-        self.roles = card.roles
         self.device = torch.device(options.device)
         there = [role for role, has in zip(card.roles, present, strict=True) if has]
         self.feed = Feeder(card.roles, there, normaliser, self.device)

@@ -1,6 +1,6 @@
 """A network over a scene: strips are read and patches made ready while the network runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -108,7 +108,7 @@ def run_network(
     *,
     profile: Profile,
     done: Callable[[int], None] = lambda patches: None,
-) -> Iterator[Rows]:
+) -> Generator[Rows, None, None]:
     """Run a network over a scene in memory that grows with its width alone.
 
     One thread reads, one brings patches to the device, and the caller's runs the network.
@@ -134,7 +134,7 @@ def run_network(
         for batch in batches:
             strip = batch.strip
             if rows is None:
-                shape = classes, strip.kept.stop - strip.kept.start, tiling.shape[1]
+                shape = classes, strip.down.last - strip.down.first, tiling.shape[1]
                 rows = torch.full(shape, NODATA, dtype=torch.uint8, device=engine.device)
             if batch.planes is not None:
                 with profile.measure("network"):
@@ -143,14 +143,14 @@ def run_network(
                         engine.wait()
                 with profile.measure("stitch"):
                     for span, found in zip(batch.spans, steps, strict=True):
-                        inner = slice(span.first - span.start, span.last - span.start)
-                        rows[:, :, span.first : span.last] = found[:, strip.kept, inner]
+                        kept = found[:, strip.down.kept, span.kept]
+                        rows[:, :, span.first : span.last] = kept
                 behind += len(batch.spans)
             if batch.last:
                 with profile.measure("stitch"):
                     engine.check()
                     finished = np.asarray(rows.cpu().numpy())
-                yield finished, strip.wanted[strip.kept]
+                yield finished, strip.wanted[strip.down.kept]
                 behind += sum(not _is_wanted(strip, span) for span in tiling.across)
                 rows = None
             done(behind)
@@ -176,7 +176,7 @@ def _batches(
 
 
 def _is_wanted(strip: Strip, span: Span) -> bool:
-    return bool(strip.wanted[strip.kept, span.first : span.last].any())
+    return bool(strip.wanted[strip.down.kept, span.first : span.last].any())
 
 
 def _alone() -> None:

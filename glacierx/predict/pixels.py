@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ def pixel_rows(
     *,
     median: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
-) -> Iterator[Rows]:
+) -> Generator[Rows, None, None]:
     """Decide a scene from top to bottom.
 
     Args:

@@ -84,7 +84,7 @@ class Feeder:
                     factor, shift = self._line(role, part.scale[index], part.offset[index])
                     if (factor, shift) != (1.0, 0.0):
                         plane.mul_(factor).add_(shift)
-            self._finish(planes, self._moved(valid))
+            self._finish(planes, valid)
         return x
 
     def _line(self, role: str, scale: float, offset: float) -> tuple[float, float]:
@@ -96,14 +96,15 @@ class Feeder:
         width = float(how.scale[at])
         return scale / width, (offset - float(how.shift[at])) / width
 
-    def _finish(self, planes: Tensor, valid: Tensor) -> None:
+    def _finish(self, planes: Tensor, valid: NDArray[Any]) -> None:
         """Do the rest of what `Normaliser` does, in place."""
         how = self._normaliser
         slots = [self._slots[role] for role in self._present]
+        # Asked of NumPy, for a GPU would be waited for.
+        invalid = None if valid.all() else self._moved(~valid)
         if how.shift is None or how.scale is None:
-            low, high = _extremes(planes[slots], valid)
+            low, high = _extremes(planes[slots], invalid, some=bool(valid.any()))
             width = torch.clamp(high - low, min=1e-12)
-        invalid = None if bool(valid.all()) else ~valid
         for slot in slots:
             plane = planes[slot]
             if how.shift is None or how.scale is None:
@@ -120,10 +121,11 @@ class Feeder:
         return numbers.contiguous().pin_memory().to(self._device, non_blocking=True)
 
 
-def _extremes(planes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+def _extremes(planes: Tensor, invalid: Tensor | None, *, some: bool) -> tuple[Tensor, Tensor]:
     """Return the least and the greatest valid value of all planes together; 0 and 1 of none."""
-    if not bool(valid.any()):
+    if not some:
         return planes.new_zeros(()), planes.new_ones(())
-    low = planes.masked_fill(~valid, float("inf")).amin()
-    high = planes.masked_fill(~valid, float("-inf")).amax()
-    return low, high
+    if invalid is None:
+        return planes.amin(), planes.amax()
+    low = planes.masked_fill(invalid, float("inf")).amin()
+    return low, planes.masked_fill(invalid, float("-inf")).amax()

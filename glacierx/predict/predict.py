@@ -145,18 +145,27 @@ class Job:
     engine: EngineOptions
     profile: Profile
 
+    @property
+    def network(self) -> Model:
+        """The model, of which the rest is asked only where it is a network."""
+        assert isinstance(self.model, Model)
+        return self.model
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What of the scene a network takes."""
+        return tuple(role for role in self.network.card.roles if role in self.scene.available)
+
     @cached_property
     def tiling(self) -> Tiling:
         """How the scene is cut for a network."""
-        assert isinstance(self.model, Model)
-        patch_px = self.options.patch_px or self.model.card.patch_px
+        patch_px = self.options.patch_px or self.network.card.patch_px
         return Tiling(self.scene.grid.shape, patch_px, self.options.keep)
 
     @property
     def tta(self) -> str:
         """Name of the views that are averaged."""
-        assert isinstance(self.model, Model)
-        return self.options.tta or self.model.card.tta
+        return self.options.tta or self.network.card.tta
 
     @cached_property
     def passes(self) -> int:
@@ -170,13 +179,12 @@ class Job:
 
     def make_engine(self) -> Engine:
         """Make the network ready for the scene."""
-        assert isinstance(self.model, Model)
-        card = self.model.card
-        check_patch(self.model, self.tiling.patch_px)
+        card = self.network.card
+        check_patch(self.network, self.tiling.patch_px)
         with self.profile.measure("normalise"):
             normaliser = fit_normaliser(card.normalisation, self.scene, card.roles)
         return Engine(
-            self.model,
+            self.network,
             normaliser,
             [role in self.scene.available for role in card.roles],
             tta=self.tta,
@@ -187,10 +195,8 @@ class Job:
 
     def reader(self) -> Reader:
         """Return what reads the scene for the network."""
-        assert isinstance(self.model, Model)
-        card = self.model.card
-        roles = tuple(role for role in card.roles if role in self.scene.available)
-        return Reader(self.scene, roles, self.tiling, card.context, self.profile)
+        wider = self.network.card.context
+        return Reader(self.scene, self.roles, self.tiling, wider, self.profile)
 
 
 def make_record(job: Job, *, always_hash: bool = False) -> dict[str, Any]:
@@ -255,14 +261,13 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
         # The inputs are hashed while the scene is sampled.
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(make_record, job, always_hash=files.always_hash)
-            engine = job.make_engine() if isinstance(model, Model) else None
+            rows = stack.enter_context(closing(_rows(job, progress)))
             record = coming.result()
         tags = {
             "GLACIERX_THRESHOLD": repr(threshold),
             "GLACIERX_AOI": "yes" if scene.aoi is not None else "no",
             "GLACIERX_RECORD": json.dumps(record, sort_keys=True),
         }
-        rows = stack.enter_context(closing(_rows(job, engine, progress)))
         probability = stack.enter_context(
             RowWriter(files.probability, scene.grid, probability_layout(classes, tags))
         )
@@ -281,16 +286,13 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
             hand_over(steps, wanted)
 
 
-def _rows(
-    job: Job, engine: Engine | None, progress: Progress | None
-) -> Generator[Rows, None, None]:
-    """Yield finished rows from top to bottom."""
+def _rows(job: Job, progress: Progress | None) -> Generator[Rows, None, None]:
+    """Make ready what predicts, and return finished rows from top to bottom."""
     if isinstance(job.model, PixelMethod):
         if job.engine.device != "auto":
             choose_device(job.engine.device)  # It needs none; a wrong name is still an error.
-        yield from pixel_rows(job.scene, job.model, median=job.options.median, progress=progress)
-        return
-    assert engine is not None
+        return pixel_rows(job.scene, job.model, median=job.options.median, progress=progress)
+    engine = job.make_engine()
     began = time.monotonic()
     told = False
 
@@ -303,7 +305,7 @@ def _rows(
         if progress:
             progress(patches, job.tiling.patches, "patches")
 
-    yield from run_network(
+    return run_network(
         job.reader(), job.tiling, engine, len(job.model.card.classes),
         profile=job.profile, done=done,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Full-width rows of a scene, each read once, and the patches that are cut from them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +31,6 @@ class Strip:
     parts: tuple[Stored, ...]
     valid: NDArray[np.bool_]
     wanted: NDArray[np.bool_]
-
-    @property
-    def kept(self) -> slice:
-        """Rows of the strip that are kept."""
-        return slice(self.down.first - self.down.start, self.down.last - self.down.start)
 
 
 class Patch(NamedTuple):
@@ -93,7 +88,6 @@ class _Rows:
 
     def __init__(self, first: int, columns: int, room: int = 0) -> None:
         self.first = self.last = first
-        self._room = room
         self._parts: list[Stored] = []
         self._valid = np.empty((room, columns), bool)
 
@@ -109,13 +103,9 @@ class _Rows:
         """Add rows below those held."""
         at = slice(self.last - self.first, self.last - self.first + len(valid))
         if not self._parts:
+            shape = self._valid.shape
             self._parts = [
-                Stored(
-                    part.roles,
-                    np.empty((len(part.roles), *self._valid.shape), part.values.dtype),
-                    part.scale,
-                    part.offset,
-                )
+                replace(part, values=np.empty((len(part.roles), *shape), part.values.dtype))
                 for part in parts
             ]
         for own, part in zip(self._parts, parts, strict=True):
@@ -130,9 +120,7 @@ class _Rows:
 
 
 def _rows_of(parts: list[Stored], rows: slice) -> tuple[Stored, ...]:
-    return tuple(
-        Stored(part.roles, part.values[:, rows], part.scale, part.offset) for part in parts
-    )
+    return tuple(replace(part, values=part.values[:, rows]) for part in parts)
 
 
 def patch_of(strip: Strip, span: Span, patch_px: int, context: Context | None = None) -> Patch:
@@ -140,12 +128,7 @@ def patch_of(strip: Strip, span: Span, patch_px: int, context: Context | None = 
     columns = slice(span.start, span.start + patch_px)
     return Patch(
         tuple(
-            Stored(
-                part.roles,
-                mirrored(part.values[..., columns], patch_px),
-                part.scale,
-                part.offset,
-            )
+            replace(part, values=mirrored(part.values[..., columns], patch_px))
             for part in strip.parts
         ),
         mirrored(strip.valid[:, columns], patch_px),

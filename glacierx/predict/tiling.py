@@ -16,6 +16,11 @@ class Span(NamedTuple):
     first: int
     last: int
 
+    @property
+    def kept(self) -> slice:
+        """What is kept, counted from the patch's first pixel."""
+        return slice(self.first - self.start, self.last - self.start)
+
 
 def cut(length: int, patch_px: int, keep: float) -> list[Span]:
     """Cut an axis into overlapping patches whose kept parts cover it once.

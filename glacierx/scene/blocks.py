@@ -31,7 +31,7 @@ def row_bytes(dataset: Any) -> int:
 
 
 @contextmanager
-def block_cache(size: int) -> Iterator[None]:
+def block_cache(size: int = 0) -> Iterator[None]:
     """Let GDAL keep so many bytes of decoded blocks, at least 64 MiB, within a ``with``.
 
     Its own limit is a share of the machine's memory, which a scene read once would fill.

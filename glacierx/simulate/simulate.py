@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -13,6 +12,7 @@ from rasterio.crs import CRS
 from glacierx.errors import OptionError, OutputError
 from glacierx.options import SimulateOptions
 from glacierx.outlines.geopackage import write_layers
+from glacierx.scene.blocks import block_cache
 from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.grid import Grid
 from glacierx.scene.labelraster import LabelRaster
@@ -34,8 +34,6 @@ from glacierx.simulate.wide import MadeTerrain, WideScene, draw_wide
 CELL_M = 40.0
 FEWEST_CELLS, MOST_CELLS, MOST_WIDE_CELLS = 128, 1024, 2048
 GSD_M = 10.0
-# Whole tiles are written, so that GDAL need keep none; it would keep a twentieth of the memory.
-CACHE_MB = 64
 # A real place is rendered at once, which takes 350 bytes for each pixel.
 MOST_REAL_PX = 8192
 VOID_M = -9999.0
@@ -184,7 +182,7 @@ def _write(
         bands=1, dtype=np.float32, nodata=VOID_M, descriptions=("elevation",), tags=layout.tags
     )
     with (
-        rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+        block_cache(),
         staged(made.scene, overwrite=True) as scene_part,
         RowWriter(scene_part, site.grid, layout) as scene_file,
         staged(made.dem, overwrite=True) as dem_part,

@@ -87,6 +87,13 @@ def run(scene, *, network=None, patch_px=1024, keep=0.9, batch=1, done=lambda pa
     )
 
 
+def rows_of(scene, profile):
+    """Begin a run of patches of 64 pixels, for those who stop it half way."""
+    tiling = Tiling(scene.values.shape[1:], 64)
+    reader = Reader(scene, ROLES[:1], tiling, 0, profile)
+    return run_network(reader, tiling, engine_for(Shown()), 1, profile=profile)
+
+
 def numbers(rows, columns, bands=1, low=1, high=250):
     random = np.random.default_rng(rows * 7919 + columns)
     return random.integers(low, high, (bands, rows, columns)).astype(np.uint8)
@@ -235,13 +242,7 @@ def test_what_is_damaged_below_stops_the_run_after_the_rows_above():
                 raise SceneError("cut short")
             return super().read_stored(window, roles)
 
-    scene = Damaged(numbers(600, 70))
-    tiling = Tiling((600, 70), 64)
-    profile = Profile()
-    rows = run_network(
-        Reader(scene, ROLES[:1], tiling, 0, profile), tiling, engine_for(Shown()), 1,
-        profile=profile,
-    )  # fmt: skip
+    rows = rows_of(Damaged(numbers(600, 70)), Profile())
     before = threading.active_count()
     with pytest.raises(SceneError, match="cut short"):
         list(rows)
@@ -250,12 +251,7 @@ def test_what_is_damaged_below_stops_the_run_after_the_rows_above():
 
 def test_a_run_that_is_left_stops_reading():
     scene = Memory(numbers(3000, 70))
-    tiling = Tiling((3000, 70), 64)
-    profile = Profile()
-    rows = run_network(
-        Reader(scene, ROLES[:1], tiling, 0, profile), tiling, engine_for(Shown()), 1,
-        profile=profile,
-    )  # fmt: skip
+    rows = rows_of(scene, Profile())
     next(rows)
     rows.close()
     # Three strips may be on their way: one read, one made ready, one in the network.
@@ -317,8 +313,7 @@ def test_the_stages_of_a_run_are_timed():
     profile = Profile()
     scene = Memory(numbers(200, 200))
     tiling = Tiling((200, 200), 64)
-    list(run_network(Reader(scene, ROLES[:1], tiling, 0, profile), tiling, engine_for(Shown()), 1,
-                     profile=profile))  # fmt: skip
+    list(rows_of(scene, profile))
     assert profile.calls["network"] == profile.calls["normalise"] == tiling.patches
     assert profile.calls["read"] == len(tiling.down) + 1  # and once to see that there is no more
     assert 0 < profile.seconds["network"] < profile.elapsed
