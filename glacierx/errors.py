@@ -4,6 +4,7 @@
 
     GlacierxError                        1  a bug if raised by itself
     ├── OptionError      (ValueError)    2  a tunable outside its range, an unknown name
+    │   └── ResumeError                     finished rows that are of another run
     ├── ExtraError       (ImportError)   2  a library that only some work needs is not installed
     ├── SceneError       (OSError)       4  a file missing, unreadable or not what it should be
     │   └── MissingBandError                a role that the scene does not have
@@ -34,6 +35,10 @@ class OptionError(GlacierxError, ValueError):
     """An option is outside its range or names something unknown."""
 
     exit_code = 2
+
+
+class ResumeError(OptionError):
+    """A run cannot go on from the rows that are finished: they are of another."""
 
 
 class ExtraError(GlacierxError, ImportError):

@@ -21,8 +21,8 @@ from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.device import has_spare_core
 from glacierx.predict.engine import Engine
+from glacierx.predict.job import Job
 from glacierx.predict.modelfile import Model
-from glacierx.predict.predict import Job
 from glacierx.predict.strips import Strip, patch_of
 from glacierx.predict.tiling import Span
 from glacierx.profile import Profile

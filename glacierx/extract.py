@@ -1,28 +1,31 @@
 """The whole job, top to bottom, readable as a list of steps."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from glacierx.errors import GlacierxWarning
+from glacierx.errors import GlacierxWarning, OutputError
 from glacierx.options import DivideOptions, EngineOptions, ExtractOptions, OutlineOptions
 from glacierx.outlines.attributes import add_attributes, add_complex_attributes
 from glacierx.outlines.divides import Division, check_dem, split_glaciers
-from glacierx.outlines.geopackage import write_layers
+from glacierx.outlines.geopackage import check_format, save_layers, write_layers
 from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.reference import Inventory
 from glacierx.outlines.smooth import smooth_outlines
 from glacierx.outlines.trace import trace_outlines
 from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
+from glacierx.predict.job import Job
 from glacierx.predict.modelfile import Model
-from glacierx.predict.predict import Job, PredictionFiles, write_prediction
+from glacierx.predict.predict import PredictionFiles, write_prediction
+from glacierx.predict.resume import forget_rows, resumable
 from glacierx.profile import Profile
 from glacierx.scene.geotiff import check_rasters
+from glacierx.scene.output import check_outputs
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.provenance import fingerprint, versions
 from glacierx.scene.raster import PathLike
@@ -62,6 +65,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     always_hash: bool = False,
     engine: EngineOptions = EngineOptions(),
     work_dir: PathLike | None = None,
+    rows: PathLike | None = None,
     progress: Progress | None = None,
     profile: Profile | None = None,
 ) -> Extraction:
@@ -79,11 +83,16 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         always_hash: Hash input files above 2 GB too.
         engine: Device, backend, precision and batch of a network.
         work_dir: Folder for the probability map while it is worked on.
+        rows: File in which finished rows are kept; a run that finds those of the same run there
+            goes on from them.
         progress: Called as work goes on.
         profile: Notes where the time goes.
 
     Returns:
         Glaciers, complexes, divides and the run record; `write_outlines` takes it.
+
+    Raises:
+        ResumeError: The finished rows are of another run.
 
     Example:
         >>> with open_scene("scene.tif", dem="dem.tif") as scene:
@@ -93,39 +102,129 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     given = model if isinstance(model, str | Path) else None
     inputs = [*scene.paths, divides, given]
     check_rasters((probability, mask), overwrite=overwrite, inputs=inputs)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
+        kept, masked = _all_staged(stack, (probability, mask), overwrite=overwrite)
+        files = PredictionFiles(
+            kept or folder / "probability.tif", masked, options.outline.threshold, always_hash,
+            rows=Path(rows) if rows is not None else None,
+        )  # fmt: skip
+        job = Job(scene, choose_model(model, scene), options.predict, engine, profile or Profile())
+        return _extract(job, files, options, divides, progress)
+
+
+def _all_staged(
+    stack: ExitStack, paths: Sequence[PathLike | None], *, overwrite: bool
+) -> list[Path | None]:
+    return [
+        stack.enter_context(staged(path, overwrite=overwrite)) if path is not None else None
+        for path in paths
+    ]
+
+
+def _extract(
+    job: Job,
+    files: PredictionFiles,
+    options: ExtractOptions,
+    divides: PathLike | None,
+    progress: Progress | None,
+) -> Extraction:
+    """Extract outlines, with rasters in files that the caller has prepared."""
+    scene, profile, always_hash = job.scene, job.profile, files.always_hash
     if scene.dem is not None and divides is None:
         check_dem(scene.dem, options.divide)
     inventory = None
     if divides is not None:
         inventory = Inventory(divides, scene.grid.footprint, scene.grid.crs)
-    profile = profile or Profile()
-    job = Job(scene, choose_model(model, scene), options.predict, engine, profile)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
-        kept, masked = (
-            stack.enter_context(staged(path, overwrite=overwrite)) if path is not None else None
-            for path in (probability, mask)
+    also = {
+        "outline": options.outline.as_record(),
+        **with_divide({}, options.divide, scene.dem, divides, always_hash=always_hash),
+    }
+    write_prediction(job, replace(files, also=also), progress=progress)
+    if not files.probability.exists():
+        raise OutputError(
+            f"The folder {files.probability.parent} is gone. Check the disk, and run again."
         )
-        files = PredictionFiles(
-            kept or folder / "probability.tif", masked, options.outline.threshold, always_hash
+    with Prediction(files.probability, aoi=scene.aoi) as prediction:
+        record = with_outline(prediction, options.outline, always_hash=always_hash)
+        complexes = outline(prediction, options.outline, progress=progress, profile=profile)
+        division = divide(
+            complexes,
+            scene.dem,
+            options.divide,
+            inventory=inventory,
+            prediction=prediction,
+            progress=progress,
+            profile=profile,
         )
-        write_prediction(job, files, progress=progress)
-        with Prediction(files.probability, aoi=scene.aoi) as prediction:
-            record = with_outline(prediction, options.outline, always_hash=always_hash)
-            complexes = outline(prediction, options.outline, progress=progress, profile=profile)
-            division = divide(
-                complexes,
-                scene.dem,
-                options.divide,
-                inventory=inventory,
-                prediction=prediction,
-                progress=progress,
-                profile=profile,
-            )
     if not len(complexes):
         _warn(f"No ice found in {scene.name}: the layers are empty.")
     record = with_divide(record, options.divide, scene.dem, divides, always_hash=always_hash)
     return Extraction(division.glaciers, complexes, division.divides, record)
+
+
+def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
+    output: PathLike,
+    scene: Scene,
+    model: PathLike | Model | PixelMethod = "auto",
+    options: ExtractOptions = ExtractOptions(),
+    *,
+    divides: PathLike | None = None,
+    probability: PathLike | None = None,
+    mask: PathLike | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    always_hash: bool = False,
+    engine: EngineOptions = EngineOptions(),
+    progress: Progress | None = None,
+    profile: Profile | None = None,
+) -> Extraction:
+    """Extract outlines into files: all of them whole, or none.
+
+    Rows that are finished are kept beside the output until it is there, so that a run that is
+    killed can go on.
+
+    Args:
+        output: Where outlines go; see `write_outlines`.
+        scene: See `extract`, as for what else is not said here.
+        model: See `extract`.
+        options: See `extract`.
+        divides: See `extract`.
+        probability: File for the probability map, if it is to be kept.
+        mask: File for a mask, if wanted.
+        overwrite: Replace existing files.
+        resume: Go on from the rows that an interrupted run of the same output finished.
+        always_hash: See `extract`.
+        engine: See `extract`.
+        progress: See `extract`.
+        profile: See `extract`.
+
+    Raises:
+        OutputError: A file exists, is an input or cannot be written.
+        ResumeError: The finished rows are of another run.
+    """
+    driver = check_format(output)
+    check_rasters((probability, mask), overwrite=overwrite)
+    given = model if isinstance(model, str | Path) else None
+    inputs = [*scene.paths, divides, given]
+    check_outputs((output, probability, mask), overwrite=overwrite, inputs=inputs)
+    profile = profile or Profile()
+    with ExitStack() as stack:
+        part, kept, masked = _all_staged(stack, (output, probability, mask), overwrite=overwrite)
+        assert part is not None
+        rows = stack.enter_context(resumable(Path(output), resume=resume))
+        folder = part.parent / "work"
+        folder.mkdir()
+        files = PredictionFiles(
+            kept or folder / "probability.tif", masked, options.outline.threshold, always_hash,
+            rows=rows,
+        )  # fmt: skip
+        job = Job(scene, choose_model(model, scene), options.predict, engine, profile)
+        result = _extract(job, files, options, divides, progress)
+        with profile.measure("write"):
+            save_layers(part, layers_of(result), result.record, driver)
+    forget_rows(Path(output))
+    return result
 
 
 def outline(

@@ -50,9 +50,9 @@ class Command(click.Command):
         ctx.meta["glacierx.progress"] = None if silent else Bar()
         level = max(logging.DEBUG, logging.WARNING + 10 * (quiet - verbose))
         logging.basicConfig(level=level, format="%(name)s: %(message)s", force=True)
-        # Rasterio logs GDAL's errors, which ours explain, at a level of its own.
-        logging.getLogger("rasterio").setLevel(level + 10)
-        logging.getLogger("fiona").setLevel(level + 10)
+        # They log GDAL's errors, which ours explain.
+        for library in ("rasterio", "fiona"):
+            logging.getLogger(library).setLevel(level + 20)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore" if verbose < 2 else "default")
             warnings.simplefilter("ignore" if quiet else "always", GlacierxWarning)

@@ -104,6 +104,10 @@ hash_option = click.option(
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing files.")
 
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on from the rows that an interrupted run finished."
+)
+
 
 def output_option(text: str) -> Callable[[Decorated], Decorated]:
     """Give a command -o."""

@@ -15,6 +15,7 @@ from glacierx.cli._scene import (
     output_option,
     overwrite_option,
     profile_option,
+    resume_option,
     scene_options,
 )
 from glacierx.options import (
@@ -38,6 +39,7 @@ from glacierx.options import (
 @file_option("--log", "Write paths, times and the run record (JSON).")
 @hash_option
 @overwrite_option
+@resume_option
 @profile_option
 @click.option(
     "--estimate",
@@ -56,6 +58,7 @@ def command(
     dem_band: int | None,
     log: Path | None,
     overwrite: bool,
+    resume: bool,
     profile: bool,
     only_estimate: bool,
     engine: EngineOptions,
@@ -73,8 +76,8 @@ def command(
         glacierx extract scene.tif --dem dem.tif -o outlines.gpkg
     """
     from glacierx.estimate import estimate
-    from glacierx.extract import extract, layers_of
-    from glacierx.outlines.geopackage import check_format, save_layers
+    from glacierx.extract import extract_to
+    from glacierx.outlines.geopackage import check_format
     from glacierx.predict.device import decoders
     from glacierx.predict.memory import keep_memory
     from glacierx.profile import Profile
@@ -82,12 +85,11 @@ def command(
     from glacierx.scene.geotiff import check_rasters
     from glacierx.scene.output import check_outputs
     from glacierx.scene.scene import open_scene
-    from glacierx.scene.staging import staged
 
-    driver = check_format(output)
-    rasters = {kind: path for kind in ("probability", "mask") if (path := arguments.pop(kind))}
-    paths = [output, *rasters.values()]
-    check_rasters(list(rasters.values()), overwrite=overwrite)
+    check_format(output)
+    rasters = [path for kind in ("probability", "mask") if (path := arguments[kind])]
+    paths = [output, *rasters]
+    check_rasters(rasters, overwrite=overwrite)
     check_outputs([*paths, log], overwrite=overwrite)
     run = RunLog()
     took = Profile(exact=profile)
@@ -104,18 +106,17 @@ def command(
             model = arguments["model"]
             click.echo(estimate(opened, model, options, engine=engine, rasters=len(rasters)))
             return
-        parts = [stack.enter_context(staged(path, overwrite=overwrite)) for path in paths]
-        result = extract(
+        result = extract_to(
+            output,
             opened,
             options=options,
+            overwrite=overwrite,
+            resume=resume,
             engine=engine,
-            work_dir=parts[0].parent,
             progress=progress(),
             profile=took,
-            **arguments | dict(zip(rasters, parts[1:], strict=True)),
+            **arguments,
         )
-        with took.measure("write"):
-            save_layers(parts[0], layers_of(result), result.record, driver)
     if log:
         run.write(log, result.record, inputs, paths, overwrite=overwrite)
     complexes = len(set(result.complexes["complex_id"].tolist()))

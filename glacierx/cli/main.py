@@ -1,7 +1,6 @@
 """The group; commands imported when run; errors printed."""
 
 import os
-import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import click
 
 from glacierx import __version__
-from glacierx.errors import INTERRUPTED, OUT_OF_MEMORY, TERMINATED, GlacierxError
+from glacierx.cli._signals import Ended, end_now, end_on_signals
+from glacierx.errors import OUT_OF_MEMORY, GlacierxError
 
 COMMANDS = (
     "extract", "predict", "outline", "divide", "evaluate", "compare", "fit", "train", "adapt",
@@ -63,9 +63,6 @@ class LazyGroup(click.Group):
                 "--device cpu; else a smaller region.",
                 OUT_OF_MEMORY,
             ) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted: no half-written file is left.", err=True)
-            ctx.exit(INTERRUPTED)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -136,18 +133,18 @@ def group(
         ctx.with_resource(rasterio.Env(**given))
 
 
-def _terminate(number: int, frame: Any) -> None:
-    # An exception, unlike the signal's default, lets temporary files be removed on the way out.
-    raise SystemExit(TERMINATED)
-
-
 def main() -> None:
     """Run the command line."""
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    signal.signal(signal.SIGTERM, _terminate)
+    if "--debug" not in sys.argv:
+        # GDAL prints what it finds wrong, which our line says in words.
+        os.environ.setdefault("CPL_LOG", os.devnull)
+    end_on_signals()
     try:
         group(prog_name="glacierx")
+    except Ended as end:
+        end_now(end.code)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,7 @@ from glacierx.cli._scene import (
     output_option,
     overwrite_option,
     profile_option,
+    resume_option,
     scene_options,
 )
 from glacierx.options import EngineOptions, PredictOptions
@@ -28,6 +29,7 @@ from glacierx.options import EngineOptions, PredictOptions
 @model_option
 @hash_option
 @overwrite_option
+@resume_option
 @profile_option
 @options_for(EngineOptions, "engine")
 @options_for(PredictOptions, "options")

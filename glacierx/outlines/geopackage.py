@@ -11,11 +11,12 @@ from typing import Any
 import fiona
 import numpy as np
 import shapely
+from fiona._err import CPLE_BaseError
 from fiona.errors import FionaError
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from glacierx.errors import GlacierxWarning, OutlineError, OutputError
+from glacierx.errors import GlacierxWarning, OutlineError
 from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
 from glacierx.outlines.outlines import (
     Outlines,
@@ -24,8 +25,8 @@ from glacierx.outlines.outlines import (
     touching_pairs,
 )
 from glacierx.scene.geodesy import LONLAT, transform_geometries
-from glacierx.scene.output import Files, check_output, check_suffix
-from glacierx.scene.raster import PathLike, base_name, gdal_reason
+from glacierx.scene.output import Files, cannot_write, check_output, check_suffix
+from glacierx.scene.raster import PathLike, base_name
 from glacierx.scene.staging import staged
 from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
 
@@ -89,11 +90,8 @@ def save_layers(
         with fiona.Env(**FIXED_TIME):
             for name, outlines in chosen.items():
                 _write_layer(part, name, outlines, driver, text)
-    except (FionaError, OSError, ValueError) as error:
-        raise OutputError(
-            f"{part.name} cannot be written: {gdal_reason(error)}. "
-            "Check the free space and your rights in that folder."
-        ) from error
+    except (FionaError, CPLE_BaseError, OSError, RuntimeError, ValueError) as error:
+        raise cannot_write(part, error) from error
 
 
 def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record: str) -> None:

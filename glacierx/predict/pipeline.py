@@ -50,6 +50,7 @@ class Reader:
         tiling: How the scene is cut.
         wider: How many times wider a view the network also takes; 0 for none.
         profile: Where the time is noted.
+        first_row: Rows above it are not wanted.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Reader:
         tiling: Tiling,
         wider: int,
         profile: Profile,
+        first_row: int = 0,
     ) -> None:
+        self.first_row = first_row
         self._scene = scene
         self._roles = roles
         self._tiling = tiling
@@ -69,7 +72,9 @@ class Reader:
 
     def strips(self) -> Iterator[Strip]:
         """Yield full-width rows from top to bottom."""
-        made = strips(self._tiling, self._rows, self._inside, self._scene.block_rows)
+        made = strips(
+            self._tiling, self._rows, self._inside, self._scene.block_rows, self.first_row
+        )
         # GDAL's errors become exceptions in threads that have an environment.
         with rasterio.Env():
             while True:
@@ -124,7 +129,8 @@ def run_network(
     Yields:
         Finished rows from top to bottom, each pixel once.
     """
-    behind = 0
+    left = len(tiling.below(reader.first_row))
+    behind = (len(tiling.down) - left) * len(tiling.across)
     with (
         _threads_kept(),
         ahead(reader.strips()) as read,

@@ -44,6 +44,7 @@ def pixel_rows(
     method: PixelMethod,
     *,
     median: bool = False,
+    first_row: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Generator[Rows, None, None]:
     """Decide a scene from top to bottom.
@@ -52,6 +53,7 @@ def pixel_rows(
         scene: The scene.
         method: What decides.
         median: Take the 3 x 3 median; see `median_of_neighbours`.
+        first_row: Rows above it are left out; it is one where rows yielded begin.
         progress: Called as work goes on.
 
     Yields:
@@ -60,6 +62,8 @@ def pixel_rows(
     rows, _ = scene.grid.shape
     began = time.monotonic()
     for first, last in row_bands(rows, PIXEL_ROWS):
+        if last <= first_row:
+            continue
         # A row more on either side, so that the strips leave no trace in the median.
         above, below = (int(first > 0), int(last < rows)) if median else (0, 0)
         strip = _read(scene, method.roles, first - above, last + below)
@@ -71,8 +75,8 @@ def pixel_rows(
             found[there] = method.apply(strip.values[:, there])
             if median:
                 found = median_of_neighbours(found, strip.valid)
-        if first == 0 and method.forest is not None:
-            _say_how_long((time.monotonic() - began) * rows / last, scene)
+        if first == first_row and method.forest is not None:
+            _say_how_long((time.monotonic() - began) * (rows - first) / (last - first), scene)
         wanted = strip.wanted[own]
         yield encode(found[None, own], wanted), wanted
         if progress:

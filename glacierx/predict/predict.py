@@ -3,11 +3,10 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,31 +15,29 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from glacierx.errors import GlacierxWarning, OptionError
+from glacierx.errors import GlacierxWarning
 from glacierx.options import EngineOptions, PredictOptions
 from glacierx.predict.ahead import behind
-from glacierx.predict.backend import OPENVINO, resolve
 from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.device import choose_device
 from glacierx.predict.engine import Engine
+from glacierx.predict.job import Job, make_record
 from glacierx.predict.modelfile import Model
-from glacierx.predict.pipeline import Reader, run_network
+from glacierx.predict.pipeline import run_network
 from glacierx.predict.pixels import pixel_rows
-from glacierx.predict.sample import fit_normaliser
-from glacierx.predict.tiling import Tiling
-from glacierx.predict.tta import VIEWS
+from glacierx.predict.resume import FinishedRows, forget_rows, resumable
 from glacierx.profile import Profile
 from glacierx.scene.geotiff import RowWriter, check_rasters
 from glacierx.scene.prediction import (
     GLACIER,
+    NODATA,
     Prediction,
     PredictionWriter,
     Rows,
     mask_layout,
     probability_layout,
 )
-from glacierx.scene.provenance import versions
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 from glacierx.scene.staging import staged
@@ -60,12 +57,16 @@ class PredictionFiles:
         mask: The mask, if wanted.
         threshold: Threshold of the mask; the model's if None.
         always_hash: Hash input files above 2 GB too.
+        rows: Where finished rows are kept, and found again by a run that goes on.
+        also: What else a run must share to go on from them.
     """
 
     probability: Path
     mask: Path | None = None
     threshold: float | None = None
     always_hash: bool = False
+    rows: Path | None = None
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 def predict(  # noqa: PLR0913 - the two files are the point of it
@@ -77,6 +78,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
     mask: PathLike | None = None,
     overwrite: bool = False,
     always_hash: bool = False,
+    resume: bool = False,
     engine: EngineOptions = EngineOptions(),
     progress: Progress | None = None,
     profile: Profile | None = None,
@@ -92,12 +94,16 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         mask: File of a mask (1 glacier, 0 not, 255 unknown), if wanted.
         overwrite: Replace existing files.
         always_hash: Hash input files above 2 GB too.
+        resume: Go on from the rows that an interrupted run of the same file finished.
         engine: Device, backend, precision and batch.
         progress: Called as work goes on.
         profile: Notes where the time goes.
 
     Returns:
         The probability map, a context manager that reads it by window.
+
+    Raises:
+        ResumeError: The finished rows are of another run.
 
     Example:
         >>> with open_scene("scene.tif") as scene, predict(scene, path="prob.tif") as prediction:
@@ -117,135 +123,19 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
                 parts.enter_context(staged(file, overwrite=overwrite)) if file is not None else None
                 for file in (final, mask)
             )
+            rows = None
+            if temporary is None:
+                rows = parts.enter_context(resumable(final, resume=resume))
             job = Job(scene, chosen, options, engine, profile or Profile())
-            files = PredictionFiles(part or final, mask_part, always_hash=always_hash)
+            files = PredictionFiles(part or final, mask_part, always_hash=always_hash, rows=rows)
             write_prediction(job, files, progress=progress)
+        if temporary is None:
+            forget_rows(final)
         prediction = Prediction(final, aoi=scene.aoi)
         if temporary is not None:
             prediction.keep_until_closed(temporary)
         stack.pop_all()
     return prediction
-
-
-@dataclass(frozen=True)
-class Job:
-    """A scene, what predicts it, and how.
-
-    Attributes:
-        scene: The scene.
-        model: The model or pixel method.
-        options: Views and patches.
-        engine: Device, backend, precision and batch.
-        profile: Where the time is noted.
-    """
-
-    scene: Scene
-    model: Model | PixelMethod
-    options: PredictOptions
-    engine: EngineOptions
-    profile: Profile
-
-    @property
-    def network(self) -> Model:
-        """The model, of which the rest is asked only where it is a network."""
-        assert isinstance(self.model, Model)
-        return self.model
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """What of the scene a network takes."""
-        return tuple(role for role in self.network.card.roles if role in self.scene.available)
-
-    @cached_property
-    def tiling(self) -> Tiling:
-        """How the scene is cut for a network."""
-        patch_px = self.options.patch_px or self.network.card.patch_px
-        return Tiling(self.scene.grid.shape, patch_px, self.options.keep)
-
-    @property
-    def tta(self) -> str:
-        """Name of the views that are averaged."""
-        return self.options.tta or self.network.card.tta
-
-    @cached_property
-    def passes(self) -> int:
-        """How often a patch goes through the network, at most."""
-        return self.tiling.patches * len(VIEWS[self.tta])
-
-    @cached_property
-    def resolved(self) -> EngineOptions:
-        """What the network runs on here."""
-        return resolve(self.engine, self.passes)
-
-    def make_engine(self) -> Engine:
-        """Make the network ready for the scene."""
-        card = self.network.card
-        check_patch(self.network, self.tiling.patch_px)
-        with self.profile.measure("normalise"):
-            normaliser = fit_normaliser(card.normalisation, self.scene, card.roles)
-        return Engine(
-            self.network,
-            normaliser,
-            [role in self.scene.available for role in card.roles],
-            tta=self.tta,
-            options=self.resolved,
-            patch_px=self.tiling.patch_px,
-            across=len(self.tiling.across),
-        )
-
-    def reader(self) -> Reader:
-        """Return what reads the scene for the network."""
-        wider = self.network.card.context
-        return Reader(self.scene, self.roles, self.tiling, wider, self.profile)
-
-
-def make_record(job: Job, *, always_hash: bool = False) -> dict[str, Any]:
-    """Say what is predicted, from what and with which versions, without paths or times."""
-    scene, model = job.scene, job.model
-    served = scene.from_dem(model.card.roles) if isinstance(model, Model) else ()
-    terrain: dict[str, Any] = {}
-    if served and scene.dem is not None:
-        source = scene.dem.describe(always_hash=always_hash)
-        terrain = {"terrain": {"roles": list(served), "dem": source}}
-    return {
-        "scene": scene.describe(always_hash=always_hash),
-        **terrain,
-        "inputs": scene.fingerprints(always_hash=always_hash),
-        "model": model.describe(),
-        "options": {"predict": _effective(job)},
-        "versions": _versions(job),
-    }
-
-
-def _versions(job: Job) -> dict[str, str]:
-    if not isinstance(job.model, Model):
-        return versions()
-    return versions("torch", *([OPENVINO] if job.resolved.backend == OPENVINO else []))
-
-
-def _effective(job: Job) -> dict[str, Any]:
-    """Return the options that change the result, with the card's where none were given.
-
-    Raises:
-        OptionError: An option is given that the model does not take.
-    """
-    options, model = job.options, job.model
-    if not isinstance(model, Model):
-        return {"median": options.median}
-    if options.median:
-        raise OptionError(
-            f"--median is for pixel methods, and {model.name} is a network, which sees the "
-            "neighbours itself. Leave it out."
-        )
-    engine = job.resolved
-    return {
-        "tta": job.tta,
-        "patch_px": job.tiling.patch_px,
-        "keep": options.keep,
-        "device": engine.device.partition(":")[0],
-        "backend": engine.backend,
-        "precision": engine.precision,
-    }
 
 
 def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | None = None) -> None:
@@ -258,11 +148,17 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
         threshold = card.threshold if card else 0.5
     with ExitStack() as stack:
         stack.enter_context(scene.by_rows(files.probability.parent))
+        kept = None
+        if files.rows is not None:
+            kept = stack.enter_context(FinishedRows(files.rows, scene.grid.columns))
         # The inputs are hashed while the scene is sampled.
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(make_record, job, always_hash=files.always_hash)
-            rows = stack.enter_context(closing(_rows(job, progress)))
-            record = coming.result()
+            job, engine = _ready(job, kept.batch if kept else None)
+            coming.result()
+        record = make_record(job, always_hash=files.always_hash)
+        if kept is not None:
+            kept.begin(_run(record, files.also), engine.batch if engine else None)
         tags = {
             "GLACIERX_THRESHOLD": repr(threshold),
             "GLACIERX_AOI": "yes" if scene.aoi is not None else "no",
@@ -276,23 +172,60 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
             mask = stack.enter_context(RowWriter(files.mask, scene.grid, mask_layout(tags)))
         writer = PredictionWriter(probability, mask, threshold, classes.index(GLACIER))
 
-        def write(steps: NDArray[np.uint8], wanted: NDArray[np.bool_]) -> None:
+        def write(steps: NDArray[np.uint8], wanted: NDArray[np.bool_] | None = None) -> None:
             # GDAL's errors become exceptions in threads that have an environment.
             with rasterio.Env(), job.profile.measure("write"):
-                writer.write(steps, wanted)
+                if wanted is not None:
+                    steps = np.where(wanted, steps, np.uint8(NODATA))
+                    if kept is not None:
+                        kept.add(steps)
+                writer.write(steps)
 
+        first_row = kept.rows if kept else 0
+        rows = stack.enter_context(closing(_rows(job, engine, first_row, progress)))
         hand_over = stack.enter_context(behind(write))
-        for steps, wanted in rows:
-            hand_over(steps, wanted)
+        for steps in kept.found() if first_row and kept else ():
+            hand_over(steps)
+        for found in rows:
+            hand_over(*found)
 
 
-def _rows(job: Job, progress: Progress | None) -> Generator[Rows, None, None]:
-    """Make ready what predicts, and return finished rows from top to bottom."""
+def _run(record: Mapping[str, Any], also: Mapping[str, Any]) -> dict[str, Any]:
+    """Say all that a run follows from."""
+    options = {**record["options"], **also.get("options", {})}
+    return {**record, **also, "options": options}
+
+
+def _ready(job: Job, batch: int | None) -> tuple[Job, Engine | None]:
+    """Make ready what predicts: a network on the device chosen, or on the CPU where it is full."""
     if isinstance(job.model, PixelMethod):
         if job.engine.device != "auto":
             choose_device(job.engine.device)  # It needs none; a wrong name is still an error.
-        return pixel_rows(job.scene, job.model, median=job.options.median, progress=progress)
-    engine = job.make_engine()
+        return job, None
+    try:
+        return job, job.make_engine(batch)
+    except MemoryError:
+        if job.engine.device != "auto" or job.resolved.device == "cpu":
+            raise
+    warnings.warn(
+        "The GPU has too little free memory for one patch, so the CPU is used. Free it, or give a "
+        "smaller --patch-px.",
+        GlacierxWarning,
+        stacklevel=3,
+    )
+    job = replace(job, engine=replace(job.engine, device="cpu"))
+    return job, job.make_engine(batch)
+
+
+def _rows(
+    job: Job, engine: Engine | None, first_row: int, progress: Progress | None
+) -> Generator[Rows, None, None]:
+    """Return finished rows from top to bottom, from one that begins a strip."""
+    if engine is None:
+        assert isinstance(job.model, PixelMethod)
+        return pixel_rows(
+            job.scene, job.model, median=job.options.median, first_row=first_row, progress=progress
+        )
     began = time.monotonic()
     told = False
 
@@ -306,24 +239,9 @@ def _rows(job: Job, progress: Progress | None) -> Generator[Rows, None, None]:
             progress(patches, job.tiling.patches, "patches")
 
     return run_network(
-        job.reader(), job.tiling, engine, len(job.model.card.classes),
+        job.reader(first_row), job.tiling, engine, len(job.network.card.classes),
         profile=job.profile, done=done,
     )  # fmt: skip
-
-
-def check_patch(model: Model, patch_px: int) -> None:
-    """Refuse a side of patches that the network's strides do not divide.
-
-    Raises:
-        OptionError: It is not a multiple of the network's stride.
-    """
-    stride = getattr(model.network, "stride", 1)
-    if patch_px % stride:
-        below = patch_px // stride * stride
-        raise OptionError(
-            f"--patch-px is {patch_px} and {model.card.architecture} takes multiples of {stride}, "
-            f"such as {below or stride} or {below + stride}."
-        )
 
 
 def _say_what_tta_costs(tta: str, views: int, seconds: float) -> None:

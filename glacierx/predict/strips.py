@@ -1,6 +1,6 @@
 """Full-width rows of a scene, each read once, and the patches that are cut from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -54,22 +54,25 @@ Inside = Callable[[int, int], NDArray[np.bool_]]
 """Tell which pixels of rows from .. to are in the area of interest."""
 
 
-def strips(tiling: Tiling, read: ReadRows, inside: Inside, block_rows: int = 1) -> Iterator[Strip]:
+def strips(
+    tiling: Tiling, read: ReadRows, inside: Inside, block_rows: int = 1, first_row: int = 0
+) -> Iterator[Strip]:
     """Read a scene from top to bottom, each row once; strips share the rows that overlap.
 
-    Rows are asked for in whole blocks of the file, so that none is decoded twice. Strips that lie
-    outside the area of interest are not read.
+    Rows are asked for in whole blocks of the file, so that none is decoded twice, and in the same
+    ones wherever reading begins. Strips that lie outside the area of interest are not read.
 
     Args:
         tiling: How the scene is cut.
         read: Reads rows.
         inside: Tells which pixels are in the area of interest.
         block_rows: Rows that the file decodes together.
+        first_row: Strips that keep only rows above it are left out.
     """
     rows, columns = tiling.shape
     step = -(-LEAST_ROWS // block_rows) * block_rows
     held = _Rows(0, columns)
-    for down in tiling.down:
+    for down in tiling.below(first_row):
         last = min(down.start + tiling.patch_px, rows)
         there = inside(down.start, last)
         if not there.any():
@@ -77,8 +80,10 @@ def strips(tiling: Tiling, read: ReadRows, inside: Inside, block_rows: int = 1) 
             continue
         held = held.moved_to(down.start, last + step)
         while held.last < last:
-            end = min((held.last // step + 1) * step, rows)
-            held.add(*read(held.last, end))
+            begin = held.last // step * step
+            parts, valid = read(begin, min(begin + step, rows))
+            new = slice(held.last - begin, None)
+            held.add(_rows_of(parts, new), valid[new])
         parts, valid = held.view(last)
         yield Strip(down, parts, valid, valid & there)
 
@@ -119,7 +124,7 @@ class _Rows:
         return _rows_of(self._parts, rows), self._valid[rows]
 
 
-def _rows_of(parts: list[Stored], rows: slice) -> tuple[Stored, ...]:
+def _rows_of(parts: Sequence[Stored], rows: slice) -> tuple[Stored, ...]:
     return tuple(replace(part, values=part.values[:, rows]) for part in parts)
 
 

@@ -71,6 +71,10 @@ class Tiling:
         """Patches of a strip, from left to right."""
         return cut(self.shape[1], self.patch_px, self.keep)
 
+    def below(self, row: int) -> list[Span]:
+        """Strips that keep rows from this one on."""
+        return [span for span in self.down if span.last > row]
+
     @property
     def patches(self) -> int:
         """Number of patches, those without a valid pixel included."""

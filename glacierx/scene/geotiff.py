@@ -1,5 +1,6 @@
 """Write rasters: tiled, compressed, a few rows at a time."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from glacierx.errors import OutputError
-from glacierx.scene.grid import Grid
+from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.handle import Handle
-from glacierx.scene.output import Files, check_outputs, check_suffix
-from glacierx.scene.raster import PathLike, Raster, base_name, gdal_reason
+from glacierx.scene.output import Files, cannot_write, check_outputs, check_suffix
+from glacierx.scene.raster import PathLike, Raster, base_name
 from glacierx.scene.staging import RASTERS, staged
 
 TILE_PX = 256
@@ -91,6 +92,7 @@ class RowWriter(Handle):
     def __init__(self, path: PathLike, grid: Grid, layout: RasterLayout) -> None:
         self._grid = grid
         self._row = 0
+        self._sums = [0] * layout.bands
         self._waiting: list[NDArray[Any]] = []
         try:
             self._file = rasterio.open(
@@ -114,7 +116,7 @@ class RowWriter(Handle):
             )
             self._describe(layout)
         except (RasterioError, OSError) as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
 
     def _describe(self, layout: RasterLayout) -> None:
         for band, name in enumerate(layout.descriptions, 1):
@@ -145,7 +147,9 @@ class RowWriter(Handle):
         try:
             self._file.write(rows[:, :whole], window=window)
         except (RasterioError, OSError) as error:
-            raise _cannot_write(self._file.name, error) from error
+            raise cannot_write(self._file.name, error) from error
+        for band, values in enumerate(rows[:, :whole]):
+            self._sums[band] = zlib.crc32(values.tobytes(), self._sums[band])
         self._row += whole
         self._waiting = [rows[:, whole:]] if whole < waiting else []
 
@@ -158,10 +162,28 @@ class RowWriter(Handle):
         try:
             self._file.close()
         except (RasterioError, OSError) as error:
-            raise _cannot_write(self._file.name, error) from error
+            raise cannot_write(self._file.name, error) from error
         if self._row != self._grid.rows:
             raise OutputError(
                 f"{self._row} of {self._grid.rows} rows were written to {self._file.name}."
+            )
+        self._check()
+
+    def _check(self) -> None:
+        """Read the file once more: libraries do not tell of every failure to write."""
+        found = [0] * len(self._sums)
+        try:
+            with rasterio.open(self._file.name) as file:
+                for first, last in row_bands(self._grid.rows, 4 * TILE_PX):
+                    window = Window(0, first, self._grid.columns, last - first)
+                    for band, values in enumerate(file.read(window=window)):
+                        found[band] = zlib.crc32(values.tobytes(), found[band])
+        except (RasterioError, OSError) as error:
+            raise cannot_write(self._file.name, error) from error
+        if found != self._sums:
+            raise OutputError(
+                f"{base_name(self._file.name)} does not read as it was written. "
+                "Check the disk, or write to another."
             )
 
     def __exit__(
@@ -174,10 +196,3 @@ class RowWriter(Handle):
             self.close()
         else:
             self._file.close()
-
-
-def _cannot_write(path: PathLike, error: BaseException) -> OutputError:
-    return OutputError(
-        f"{base_name(path)} cannot be written: {gdal_reason(error)}. "
-        "Check the free space and your rights in that folder."
-    )

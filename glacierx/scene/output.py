@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from glacierx.errors import OutputError
-from glacierx.scene.raster import raster_parts
+from glacierx.scene.raster import gdal_reason, raster_parts
 from glacierx.scene.staging import check_free, files_in_place, files_of
 
 Files = Sequence[str | Path | None]
@@ -54,6 +55,25 @@ def check_outputs(paths: Files, *, overwrite: bool = False, inputs: Files = ()) 
                 "Give each result a name of its own."
             )
         seen |= whole
+
+
+def cannot_write(path: str | Path, error: BaseException) -> OutputError:
+    """Say why a library could not write a file, in the system's words where it has any."""
+    path = Path(path)
+    return OutputError(
+        f"{path.name} cannot be written: {_refusal(path.parent) or gdal_reason(error)}. "
+        "Check the free space and your rights in that folder."
+    )
+
+
+def _refusal(folder: Path) -> str | None:
+    """Return why a mebibyte cannot be written in a folder; libraries seldom tell."""
+    try:
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**20))
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def _same(path: Path, given: str | Path) -> bool:

@@ -237,10 +237,10 @@ class PredictionWriter:
         self._cut = first_step_above(threshold)
         self._band = glacier_band
 
-    def write(self, steps: NDArray[np.uint8], valid: NDArray[np.bool_]) -> None:
-        """Add the next rows: steps (classes, rows, columns) and where they are valid."""
-        steps = np.where(valid, steps, np.uint8(NODATA))
+    def write(self, steps: NDArray[np.uint8]) -> None:
+        """Add the next rows: steps (classes, rows, columns), 255 where not valid."""
         self._probability.write(steps)
         if self._mask is not None:
-            ice = (steps[self._band] >= self._cut).astype(np.uint8)
-            self._mask.write(np.where(valid, ice, np.uint8(NODATA))[None])
+            glacier = steps[self._band]
+            ice = (glacier >= self._cut).astype(np.uint8)
+            self._mask.write(np.where(glacier == NODATA, np.uint8(NODATA), ice)[None])

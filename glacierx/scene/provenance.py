@@ -3,6 +3,7 @@
 import hashlib
 import re
 import urllib.request
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,14 @@ def fingerprint(path: PathLike, *, always_hash: bool = False) -> dict[str, Any]:
     stat = local.stat()
     if stat.st_size > HASH_LIMIT_BYTES and not always_hash:
         return {"name": name, "weak": True, "bytes": stat.st_size, "mtime": int(stat.st_mtime)}
-    with local.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": name, "sha256": digest}
+    return {"name": name, "sha256": _sha256(local.absolute(), stat.st_size, stat.st_mtime_ns)}
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    """Hash a file once for as long as its size and time stay; a run asks several times."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remote(path: str) -> dict[str, Any]:

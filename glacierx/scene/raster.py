@@ -69,7 +69,10 @@ def gdal_reason(error: BaseException) -> str:
     """Return GDAL's own words, which rasterio and fiona keep in the chain of causes."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    text = " ".join(str(error).split())
+    if text.startswith(("b'", 'b"')):  # fiona's own exceptions hold bytes
+        text = text[2:-1]
+    return text.rstrip(".") or type(error).__name__
 
 
 def open_dataset(path: PathLike, what: str = "raster", *, workers: int = 1) -> Any:

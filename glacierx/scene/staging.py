@@ -2,15 +2,21 @@
 
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from glacierx.errors import OutputError
 
 RASTERS = (".tif", ".tiff")
+ATTEMPTS = 100
+# EDQUOT is not known everywhere.
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG, errno.EROFS)
 
 _BESIDE_RASTERS = ("{name}.aux.xml", "{name}.msk", "{name}.ovr")
 _COMPANIONS = {
@@ -29,6 +35,8 @@ def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     The temporary path lies in a hidden folder beside *path*, so that files a format adds of its
     own accord (an index, a journal) move or vanish with it. If the block raises, nothing is left.
+    What a killed process left is cleared by the next one, and of two at once the second is
+    refused.
 
     Args:
         path: The file to make.
@@ -38,24 +46,82 @@ def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         The path to write to, with the same name.
 
     Raises:
-        OutputError: The file exists, or its folder cannot be written to.
+        OutputError: The file exists, another process is writing it, or its folder cannot be
+            written to.
     """
     path = Path(path)
     check_free(path, overwrite=overwrite)
-    folder = path.parent / f".{_short(path.name)}.{os.getpid()}.part"
-    _clear_litter(path)
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise OutputError(
-            f"Nothing can be written in {path.parent.absolute()}: {error.strerror}. "
-            "Choose another folder for the result."
-        ) from error
-    try:
-        yield folder / path.name
-        _publish(folder, path)
-    finally:
+    with _own_folder(path) as folder:
+        check_free(path, overwrite=overwrite)  # Another process may have finished it just now.
+        new = folder / "new"
+        try:
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            yield new / path.name
+            _publish(new, path)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror}. Free some space, or write elsewhere."
+            ) from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def hidden(path: Path, ending: str) -> Path:
+    """Name a hidden file or folder beside a result that belongs to it."""
+    return path.with_name(f".{_short(path.name)}.{ending}")
+
+
+def abandon() -> None:
+    """Remove everything that is being written, where a process is about to end at once."""
+    for folder in list(_LIVE):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+_LIVE: set[Path] = set()
+
+
+@contextmanager
+def _own_folder(path: Path) -> Iterator[Path]:
+    """Hold the folder in which one process at a time writes a result."""
+    folder = hidden(path, "part")
+    lock = FileLock(folder / "lock", timeout=0, is_singleton=False)
+    for attempt in itertools.count():
+        try:
+            folder.mkdir(exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"Another run is writing {path}. Wait until it has ended, or give another name."
+            ) from error
+        except OSError as error:
+            # Whoever held the folder last may have removed it since we made sure of it.
+            passing = isinstance(error, FileNotFoundError | FileExistsError)
+            if passing and path.parent.is_dir() and attempt < ATTEMPTS:
+                continue
+            raise OutputError(
+                f"Nothing can be written in {path.parent.absolute()}: {error.strerror}. "
+                "Choose another folder for the result."
+            ) from error
+        break
+    _LIVE.add(folder)
+    try:
+        yield folder
+    finally:
+        _LIVE.discard(folder)
+        file = Path(lock.lock_file)
+        try:
+            # While it is held, so that it is never another process's that is removed.
+            file.unlink(missing_ok=True)
+            lock.release()
+        except OSError:
+            lock.release()
+            with suppress(OSError):  # Windows cannot remove what is open, by whomever.
+                file.unlink()
+        with suppress(OSError):  # Another process may hold the folder already.
+            folder.rmdir()
 
 
 def check_free(path: str | Path, *, overwrite: bool = False) -> None:
@@ -102,29 +168,6 @@ def _short(name: str) -> str:
     return name if len(whole) <= 200 else hashlib.sha256(whole).hexdigest()
 
 
-def _clear_litter(path: Path) -> None:
-    """Remove what a killed process of the same output left behind."""
-    start, end = f".{_short(path.name)}.", ".part"
-    with suppress(OSError):  # A folder that may be written to need not be readable.
-        for folder in path.parent.iterdir():
-            number = folder.name[len(start) : -len(end)]
-            ours = folder.name == start + number + end and number.isdecimal()
-            if ours and not _alive(int(number)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def _publish(folder: Path, path: Path) -> None:
     made = sorted(
         (file for file in folder.iterdir() if file.is_file()),
@@ -138,10 +181,11 @@ def _publish(folder: Path, path: Path) -> None:
             file.chmod(0o666 & ~_umask())
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
+        # What belongs to the old file first: a reader would take it for the new one's.
+        for stale in set(files_of(path)) - {path} - {path.parent / file.name for file in made}:
+            stale.unlink(missing_ok=True)
         for file in made:
             file.replace(path.parent / file.name)
-        for stale in set(files_of(path)) - {path.parent / file.name for file in made}:
-            stale.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
