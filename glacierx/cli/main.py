@@ -13,7 +13,7 @@ from glacierx.errors import INTERRUPTED, OUT_OF_MEMORY, TERMINATED, GlacierxErro
 
 COMMANDS = (
     "extract", "predict", "outline", "divide", "evaluate", "compare", "fit", "train", "adapt",
-    "simulate", "demo", "models",
+    "simulate", "demo", "models", "doctor", "verify",
 )  # fmt: skip
 
 

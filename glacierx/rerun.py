@@ -1,0 +1,342 @@
+"""A run done again from its record, and how its result differs."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import shapely
+
+from glacierx.errors import CheckError, ExtraError, OptionError
+from glacierx.extract import extract, layers_of, outline, with_outline
+from glacierx.findings import Finding
+from glacierx.inputs import Found, table, tables
+from glacierx.options import (
+    DivideOptions,
+    EngineOptions,
+    ExtractOptions,
+    Options,
+    OutlineOptions,
+    PredictOptions,
+)
+from glacierx.outlines.geopackage import write_layers
+from glacierx.outlines.outlines import Outlines
+from glacierx.predict.backend import resolve
+from glacierx.predict.choice import choose_model
+from glacierx.predict.classic import PixelMethod, fit_method
+from glacierx.predict.model import load_model
+from glacierx.predict.modelfile import Model
+from glacierx.predict.predict import Job, PredictionFiles, write_prediction
+from glacierx.profile import Profile
+from glacierx.scene.masks import MaskRule
+from glacierx.scene.prediction import Prediction
+from glacierx.scene.raster import base_name
+from glacierx.scene.scene import Scene, open_scene
+
+Progress = Callable[[int, int, str], None]
+Group = TypeVar("Group", bound=Options)
+
+OF_NETWORKS = ("tta", "patch_px", "keep")
+OF_ENGINES = ("device", "backend", "precision")
+
+
+@dataclass(frozen=True)
+class Again:
+    """What a run record says of how to do its run again.
+
+    Attributes:
+        record: The run record.
+        files: The files it names, as they were found.
+        model: The file of its model; None where it has none.
+    """
+
+    record: Mapping[str, Any]
+    files: Sequence[Found]
+    model: Found
+
+    def path(self, kind: str) -> str | None:
+        """Return where the first file of a kind is."""
+        return next((one.path for one in self.files if one.wanted.kind == kind), None)
+
+
+def _lacks(what: str) -> CheckError:
+    return CheckError(
+        f"The run record does not say {what}: another version of glacierx made it. Run it again "
+        "with that version."
+    )
+
+
+def open_again(again: Again) -> Scene:
+    """Open a scene as a run record says that it was read.
+
+    Raises:
+        CheckError: The record does not say enough.
+        GlacierxError: The scene cannot be opened.
+    """
+    said = table(again.record, "scene")
+    bands = table(said, "bands")
+    for key in ("bands", "sensor", "level", "nodata", "invalid", "aoi", "src_date_from"):
+        if key not in said:
+            raise _lacks(f"the scene's {key}")
+    # The files of the scene come first, in the order of the record.
+    paths = [one.path for one in again.files]
+    taken = {role: _place(role, table(band), again) for role, band in bands.items()}
+    order = sorted(taken, key=lambda role: taken[role])
+    scale, offset = _units([table(band) for band in bands.values()])
+    heights = table(again.record, "dem") or table(again.record, "terrain", "dem")
+    if heights and "band" not in heights:
+        raise _lacks("which band of the DEM was read")
+    scene = open_scene(
+        bands={role: f"{paths[taken[role][0]]}:{taken[role][1]}" for role in order},
+        sensor=said["sensor"],
+        level=said["level"],
+        scale=scale,
+        offset=offset,
+        nodata=said["nodata"],
+        invalid=[_with_folder(str(mark), again) for mark in said["invalid"]],
+        aoi=again.path("region"),
+        aoi_buffer_m=float(said.get("aoi_buffer_m") or 0.0),
+        dem=again.path("DEM"),
+        dem_band=heights.get("band"),
+        date=said["src_date"] if said["src_date_from"] == "user" else None,
+    )
+    scene.name = str(said.get("name", scene.name))
+    return scene
+
+
+def _place(role: str, band: Mapping[str, Any], again: Again) -> tuple[int, int]:
+    """Return which of the run's files holds a role, and which of its bands."""
+    names = [str(one.get("name")) for one in tables(again.record, "inputs")]
+    number, file = band.get("band"), str(band.get("file"))
+    at = band.get("input")
+    if at is None and names.count(file) == 1:
+        at = names.index(file)
+    if not isinstance(number, int) or not isinstance(at, int) or not 0 <= at < len(names):
+        raise _lacks(f"which file holds {role}")
+    return at, number
+
+
+def _units(bands: Sequence[Mapping[str, Any]]) -> tuple[float | None, float | None]:
+    """Return the user's scale and offset; with a scale of his own all bands are reflectance."""
+    own = [band for band in bands if band.get("scale_from") == "user"]
+    if not own:
+        return None, None
+    scales = {float(band["scale"]) for band in own}
+    plain = all(band.get("unit") == "reflectance" for band in own) and len(scales) == 1
+    return scales.pop() if plain else None, float(own[0]["offset"])
+
+
+def _with_folder(mark: str, again: Again) -> str:
+    """Put the place of a quality mask's file before its name."""
+    name = MaskRule.parse(mark).path
+    files = [one for one in again.files if one.wanted.name == base_name(name) and one.path]
+    masks = [one for one in files if one.wanted.kind == "quality mask"] or files
+    if not masks:
+        raise _lacks(f"the file of the quality mask {name}")
+    return f"{masks[0].path}{mark[len(name) :]}"
+
+
+def model_again(again: Again, scene: Scene) -> Model | PixelMethod:
+    """Return the model of a run: from its file, or the pixel method with its numbers.
+
+    Raises:
+        CheckError: The record does not say enough.
+    """
+    if again.model.path is not None:
+        return choose_model(load_model(again.model.path), scene)
+    said = table(again.record, "model")
+    name, limits, roles = str(said.get("name")), table(said, "thresholds"), said.get("roles")
+    if "thresholds" not in said or not isinstance(roles, list) or not roles:
+        raise _lacks(f"the numbers of {name}")
+    given: dict[str, Any] = {}
+    if name in ("ndsi", "ratio"):
+        given = {"above": limits.get(name)}
+        given |= {"blue": limits["blue"]} if "blue" in limits else {}
+    elif name in ("sbtm", "gmm"):
+        given = {"role": roles[0] if len(roles) == 1 else "ndsi"}
+    method = fit_method(_method_text(name, given), scene)
+    if name == "sbtm" and dict(limits) != dict(method.thresholds) and limits:
+        # The record does not tell a threshold of the user's from one that was found.
+        method = fit_method(_method_text(name, {**given, "above": limits[roles[0]]}), scene)
+    return method
+
+
+def _method_text(name: str, given: Mapping[str, Any]) -> str:
+    return name + ":" * bool(given) + ",".join(f"{key}={value}" for key, value in given.items())
+
+
+def options_again(record: Mapping[str, Any]) -> ExtractOptions:
+    """Return the options of a run.
+
+    Raises:
+        CheckError: The record lacks some, or has some that this version does not know.
+    """
+    said = table(record, "options")
+    own = table(said, "predict")
+    needed = ("median",) if "median" in own else (*OF_NETWORKS, *OF_ENGINES)
+    for key in needed:
+        if key not in own:
+            raise _lacks(f"the option {key}")
+    return ExtractOptions(
+        PredictOptions.build(own),
+        _group(OutlineOptions, said, "outline"),
+        _group(DivideOptions, said, "divide"),
+    )
+
+
+def _group(kind: type[Group], said: Mapping[str, Any], name: str) -> Group:
+    if name not in said:  # A step that was not done.
+        return kind()
+    own, known = table(said, name), {declared.name for declared in fields(kind)}
+    for key in sorted(known - set(own)):
+        raise _lacks(f"the option {key}")
+    for key in sorted(set(own) - known):
+        raise CheckError(
+            f"The run record holds the option {key}, which this version of glacierx does not know: "
+            "a newer one made it. Run it again with that version."
+        )
+    return kind.build(own)
+
+
+def engine_again(record: Mapping[str, Any]) -> tuple[EngineOptions, str]:
+    """Return what a run's network ran on, or what is here instead, and what to say of that."""
+    said = table(record, "options", "predict")
+    if "device" not in said:
+        return EngineOptions(), ""
+    engine = EngineOptions.build({**said, "compile": bool(said.get("compile", False))})
+    try:
+        return resolve(engine), ""
+    except (OptionError, ExtraError):
+        own = resolve(replace(EngineOptions(), batch=engine.batch))
+        then, now = (f"{one.device}, {one.backend}, {one.precision}" for one in (engine, own))
+        return own, f"it ran on {then}, which this machine does not have, and now on {now}"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A run done again.
+
+    Attributes:
+        path: The file of its result.
+        record: Its run record.
+        machine: In what its machine differs from the first; empty if in nothing that is known.
+    """
+
+    path: Path
+    record: Mapping[str, Any]
+    machine: str
+
+
+def run_again(
+    again: Again,
+    folder: Path,
+    *,
+    layers: Sequence[str] = (),
+    threshold: float | None = None,
+    kind: str = "",
+    progress: Progress | None = None,
+) -> Repeat:
+    """Do a run again.
+
+    Args:
+        again: What the record says, and the files.
+        folder: Where the result goes.
+        layers: Layers that the first result has; none for a raster.
+        threshold: That of a raster.
+        kind: ``probability`` or ``mask``, for a raster.
+        progress: Called as work goes on.
+
+    Raises:
+        CheckError: The record does not say enough.
+        GlacierxError: A step fails.
+    """
+    options = options_again(again.record)
+    engine, machine = engine_again(again.record)
+    if "glaciers" in layers and table(again.record, "terrain", "dem") and not again.record["dem"]:
+        raise CheckError(
+            "It was made step by step, the last without the DEM that the model saw, and is not "
+            "run again in one go. Do its steps again."
+        )
+    probability = folder / "probability.tif"
+    with open_again(again) as scene:
+        model = model_again(again, scene)
+        if "glaciers" in layers:
+            made = extract(
+                scene, model, options, engine=engine, work_dir=folder, progress=progress,
+                divides=again.path("inventory"),
+            )  # fmt: skip
+            found, record = layers_of(made), made.record
+        else:
+            job = Job(scene, model, options.predict, engine, Profile())
+            mask = folder / "mask.tif" if kind == "mask" else None
+            files = PredictionFiles(probability, mask, threshold)
+            write_prediction(job, files, progress=progress)
+            with Prediction(probability, aoi=scene.aoi) as prediction:
+                if not layers:
+                    return Repeat(mask or probability, prediction.record, machine)
+                record = with_outline(prediction, options.outline)
+                found = {"complexes": outline(prediction, options.outline, progress=progress)}
+    chosen = {name: value for name, value in found.items() if name in layers}
+    path = write_layers(folder / "outlines.gpkg", chosen, record)
+    return Repeat(path, json.loads(json.dumps(record)), machine)
+
+
+def record_changes(one: Any, other: Any, at: str = "") -> list[str]:
+    """Name the entries in which two run records differ, as ``versions.numpy: 2.1 -> 2.2``."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = sorted({*one, *other})
+        return [
+            line
+            for key in keys
+            for line in record_changes(one.get(key), other.get(key), f"{at}.{key}" if at else key)
+        ]
+    return [] if one == other else [f"{at}: {json.dumps(one)} -> {json.dumps(other)}"]
+
+
+def compare_layers(name: str, one: Outlines, other: Outlines) -> str:
+    """Say how a layer differs from that of the run done again; nothing if it does not."""
+    if len(one) != len(other):
+        return f"{name}: {len(one)} outlines in the result, {len(other)} in the run"
+    said = []
+    differs = np.array(
+        [not a.equals_exact(b, 0) for a, b in zip(one.geometry, other.geometry, strict=True)], bool
+    )
+    if differs.any():
+        off = shapely.area(shapely.symmetric_difference(one.geometry, other.geometry)).sum()
+        said.append(f"the geometry of {int(differs.sum())} of {len(one)} ({_few(one, differs)})"
+                    f", {off:.6g} square units of the CRS together")  # fmt: skip
+    for column in dict.fromkeys([*one.columns, *other.columns]):
+        if column not in one.columns or column not in other.columns:
+            where = "the result" if column in one.columns else "the run"
+            said.append(f"the column {column} is in {where} alone")
+            continue
+        pairs = zip(one[column].tolist(), other[column].tolist(), strict=True)
+        unlike = sum(not (a == b or (a != a and b != b)) for a, b in pairs)
+        if unlike:
+            said.append(f"{column} in {unlike} rows")
+    return f"{name}: {'; '.join(said)}" if said else ""
+
+
+def _few(outlines: Outlines, chosen: Any) -> str:
+    rows = np.flatnonzero(chosen)[:3].tolist()
+    ids = outlines.columns.get("glac_id")
+    names = [f"row {row + 1}" if ids is None else str(ids[row]) for row in rows]
+    return ", ".join([*names, "..."] if chosen.sum() > 3 else names)
+
+
+def explained(said: str, first: Mapping[str, Any], repeat: Repeat) -> list[Finding]:
+    """Return what a difference found is, and what may explain it."""
+    findings = [Finding("rerun", "differs", f"{said}.")]
+    why = record_changes(first, repeat.record)
+    if repeat.machine:
+        why = [repeat.machine, *(one for one in why if not one.startswith("options.predict."))]
+    if why:
+        text = f"what differs beside the result, and may explain it: {'; '.join(why)}"
+        return [*findings, Finding("cause", "note", text)]
+    text = (
+        "inputs, model, options, versions and kind of device are those of the record: either the "
+        "result was changed after it was written, or another processor rounds otherwise"
+    )
+    return [*findings, Finding("cause", "note", text)]
