@@ -28,7 +28,7 @@ LAYERS = (
         "inputs",
         "rerun",
         "verify",
-    },  # fmt: skip
+    },
     {"cli"},
     {"__main__"},
 )
