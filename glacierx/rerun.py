@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from glacierx.errors import CheckError, ExtraError, OptionError
 from glacierx.extract import extract, layers_of, outline, with_outline
@@ -22,7 +23,6 @@ from glacierx.options import (
     PredictOptions,
 )
 from glacierx.outlines.geopackage import write_layers
-from glacierx.outlines.outlines import Outlines
 from glacierx.predict.backend import resolve
 from glacierx.predict.choice import choose_model
 from glacierx.predict.classic import PixelMethod, fit_method
@@ -30,15 +30,19 @@ from glacierx.predict.model import load_model
 from glacierx.predict.modelfile import Model
 from glacierx.predict.predict import Job, PredictionFiles, write_prediction
 from glacierx.profile import Profile
+from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.masks import MaskRule
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.raster import base_name
 from glacierx.scene.scene import Scene, open_scene
+from glacierx.scene.vector import VectorLayer, polygons_of
 
 Progress = Callable[[int, int, str], None]
 Group = TypeVar("Group", bound=Options)
 
 OF_NETWORKS = ("tta", "patch_px", "keep")
+# Rows, and entries of a record, that are named.
+SHOWN = 4
 OF_ENGINES = ("device", "backend", "precision")
 
 
@@ -295,48 +299,51 @@ def record_changes(one: Any, other: Any, at: str = "") -> list[str]:
     return [] if one == other else [f"{at}: {json.dumps(one)} -> {json.dumps(other)}"]
 
 
-def compare_layers(name: str, one: Outlines, other: Outlines) -> str:
+def compare_layers(name: str, one: VectorLayer, other: VectorLayer) -> str:
     """Say how a layer differs from that of the run done again; nothing if it does not."""
-    if len(one) != len(other):
-        return f"{name}: {len(one)} outlines in the result, {len(other)} in the run"
+    here, there = len(one.geometry), len(other.geometry)
+    if here != there:
+        return f"{name}: {here} rows in the result, {there} in the run"
     said = []
-    differs = np.array(
-        [not a.equals_exact(b, 0) for a, b in zip(one.geometry, other.geometry, strict=True)], bool
-    )
+    differs = ~shapely.equals_exact(one.geometry, other.geometry, 0)
     if differs.any():
-        off = shapely.area(shapely.symmetric_difference(one.geometry, other.geometry)).sum()
-        said.append(f"the geometry of {int(differs.sum())} of {len(one)} ({_few(one, differs)})"
-                    f", {off:.6g} square units of the CRS together")  # fmt: skip
+        said.append(f"the geometry of {int(differs.sum())} of {here} ({_few(one, differs)})")
+        mine, theirs = (polygons_of(layer.geometry[differs]) for layer in (one, other))
+        off = polygons_of(shapely.symmetric_difference(mine, theirs))
+        said[-1] += f", {areas_km2(off, one.crs).sum():.6g} km2" if shapely.area(off).any() else ""
     for column in dict.fromkeys([*one.columns, *other.columns]):
         if column not in one.columns or column not in other.columns:
             where = "the result" if column in one.columns else "the run"
             said.append(f"the column {column} is in {where} alone")
             continue
-        pairs = zip(one[column].tolist(), other[column].tolist(), strict=True)
+        pairs = zip(one.columns[column], other.columns[column], strict=True)
         unlike = sum(not (a == b or (a != a and b != b)) for a, b in pairs)
-        if unlike:
-            said.append(f"{column} in {unlike} rows")
+        said += [f"{column} in {unlike} of {here} rows"] if unlike else []
     return f"{name}: {'; '.join(said)}" if said else ""
 
 
-def _few(outlines: Outlines, chosen: Any) -> str:
-    rows = np.flatnonzero(chosen)[:3].tolist()
-    ids = outlines.columns.get("glac_id")
-    names = [f"row {row + 1}" if ids is None else str(ids[row]) for row in rows]
-    return ", ".join([*names, "..."] if chosen.sum() > 3 else names)
+def _few(layer: VectorLayer, chosen: NDArray[np.bool_]) -> str:
+    rows = np.flatnonzero(chosen).tolist()
+    ids = layer.columns.get("glac_id")
+    names = [f"row {row + 1}" if ids is None else str(ids[row]) for row in rows[:SHOWN]]
+    return ", ".join([*names, "..."] if len(rows) > SHOWN else names)
+
+
+def listed_changes(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Name the first few entries in which two run records differ; nothing if in none."""
+    changes = record_changes(first, other)
+    return "; ".join([*changes[:SHOWN], "..."] if len(changes) > SHOWN else changes)
 
 
 def explained(said: str, first: Mapping[str, Any], repeat: Repeat) -> list[Finding]:
     """Return what a difference found is, and what may explain it."""
-    findings = [Finding("rerun", "differs", f"{said}.")]
-    why = record_changes(first, repeat.record)
-    if repeat.machine:
-        why = [repeat.machine, *(one for one in why if not one.startswith("options.predict."))]
-    if why:
-        text = f"what differs beside the result, and may explain it: {'; '.join(why)}"
-        return [*findings, Finding("cause", "note", text)]
-    text = (
-        "inputs, model, options, versions and kind of device are those of the record: either the "
-        "result was changed after it was written, or another processor rounds otherwise"
-    )
-    return [*findings, Finding("cause", "note", text)]
+    found = Finding("rerun", "differs", f"{said}.")
+    why = [repeat.machine, listed_changes(first, repeat.record)]
+    if any(why):
+        text = f"what else differs may explain it: {'; '.join(filter(None, why))}"
+    else:
+        text = (
+            "files, model, options, versions and kind of device are those of the record: either "
+            "the result was changed after it was written, or another processor rounds otherwise"
+        )
+    return [found, Finding("cause", "note", text)]

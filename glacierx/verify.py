@@ -1,6 +1,7 @@
 """A result against its run record: its files, its model, its versions, and itself."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,14 @@ from glacierx.findings import Finding
 from glacierx.inputs import Found, Search, table, wanted_files
 from glacierx.outlines.attributes import Column
 from glacierx.outlines.divides import REFERENCE
-from glacierx.outlines.geopackage import RECORD_TAG, SCHEMAS, SHAPES, read_outlines
+from glacierx.outlines.geopackage import RECORD_TAG, SCHEMAS, SHAPES
 from glacierx.record import read_log
 from glacierx.rerun import (
     Again,
     Repeat,
     compare_layers,
     explained,
-    record_changes,
+    listed_changes,
     run_again,
 )
 from glacierx.scene.geodesy import LONLAT, areas_km2, to_lonlat
@@ -40,8 +41,8 @@ Progress = Callable[[int, int, str], None]
 # Areas are written as they were measured; other versions of PROJ differ in the last digits.
 SAME_AREA = 1e-6
 STRIP_ROWS = 512
-TAGS = {"glaciers": ("glac_id",), "complexes": (), "divides": ()}
-"""Columns of each layer whose values are found once only."""
+IDS = {"glaciers": "glac_id"}
+"""The column of a layer whose values are there once only."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +157,10 @@ def _check_log(result: Result, own: Mapping[str, Any]) -> Finding:
         {key: value for key, value in record.items() if key not in later}
         for record in (result.record, own)
     )
-    changes = record_changes(first, other)
+    changes = listed_changes(first, other)
     if not changes:
         return Finding("log", "ok", "it is of this run")
-    text = f"it is of another run: {'; '.join(changes[:3])}{' ...' * (len(changes) > 3)}."
+    text = f"it is of another run: {changes}."
     return Finding("log", "problem", text, "Give the log that was written with this result.")
 
 
@@ -222,11 +223,11 @@ def _column_faults(name: str, layer: VectorLayer, schema: Sequence[Column]) -> l
         for column in schema
         if column.name not in columns and column.name not in REFERENCE
     ]
-    for key in TAGS[name]:
-        ids = columns.get(key, [])
-        repeated = sorted({str(one) for one in ids if ids.count(one) > 1})
-        faults += [f"{key} {', '.join(repeated[:3])} is there more than once"] if repeated else []
-        faults += _rows(f"without {key}", np.array([not one for one in ids], bool))
+    key = IDS.get(name, "")
+    ids = columns.get(key, [])
+    repeated = [str(one) for one, count in Counter(ids).items() if count > 1]
+    faults += [f"{key} {', '.join(repeated[:3])} is there more than once"] if repeated else []
+    faults += _rows(f"without {key}", np.array([not one for one in ids], bool))
     if "area_km2" in columns and len(layer.geometry):
         written = np.array(columns["area_km2"], np.float64)
         measured = areas_km2(to_lonlat(layer.geometry, layer.crs), LONLAT)
@@ -309,29 +310,19 @@ def _compare(result: Result, repeat: Repeat) -> list[Finding]:
         return [Finding("rerun", "same", "the run done again gives the same file, byte for byte")]
     if result.layers:
         said = [
-            compare_layers(name, read_outlines(result.path, name), read_outlines(repeat.path, name))
-            for name in result.layers
-            if name != "divides"
+            compare_layers(name, layer, read_layer(repeat.path, name))
+            for name, layer in result.layers.items()
         ]
-        said.append(_compare_lines(result, repeat))
     else:
         said = [_compare_pixels(result, repeat)]
     differences = "; ".join(text for text in said if text)
     if differences:
         return explained(differences, result.record, repeat)
-    changes = record_changes(result.record, repeat.record)
-    why = "; ".join(changes) or "another program, or another GDAL, wrote it since"
+    changes = listed_changes(result.record, repeat.record)
+    why = "; ".join(filter(None, [repeat.machine, changes]))
+    why = why or "another program, or another GDAL, has written it since"
     text = f"the run done again gives the same content; the file's bytes differ ({why})"
     return [Finding("rerun", "same", text)]
-
-
-def _compare_lines(result: Result, repeat: Repeat) -> str:
-    if "divides" not in result.layers:
-        return ""
-    one, other = result.layers["divides"], read_layer(repeat.path, "divides")
-    same = len(one.geometry) == len(other.geometry) and one.columns == other.columns
-    same = same and bool(shapely.equals_exact(one.geometry, other.geometry, 0).all())
-    return "" if same else f"divides: {len(one.geometry)} and {len(other.geometry)}, not the same"
 
 
 def _compare_pixels(result: Result, repeat: Repeat) -> str:
