@@ -67,8 +67,8 @@ def wanted_files(record: Mapping[str, Any]) -> list[Wanted]:
     """Return every file that a run record names but the model, those of the scene first."""
     scene = table(record, "scene")
     marks = scene.get("invalid")
-    masks = {base_name(MaskRule.parse(str(mark)).path) for mark in marks or ()}
-    bands = {table(band).get("file") for band in table(scene, "bands").values()}
+    masks = {mask_name(mark) for mark in marks} if isinstance(marks, list) else set()
+    bands = {str(table(band).get("file")) for band in table(scene, "bands").values()}
     found = [
         Wanted("quality mask" if str(one.get("name")) in masks - bands else "scene", one)
         for one in tables(record, "inputs")
@@ -81,6 +81,11 @@ def wanted_files(record: Mapping[str, Any]) -> list[Wanted]:
     if table(record, "inventory"):
         found.append(Wanted("inventory", table(record, "inventory")))
     return found
+
+
+def mask_name(mark: Any) -> str:
+    """Return the file's name in ``FILE[:BAND][=VALUES]``."""
+    return base_name(MaskRule.parse(str(mark)).path)
 
 
 class Search:

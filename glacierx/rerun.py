@@ -40,6 +40,12 @@ from glacierx.scene.vector import VectorLayer, polygons_of
 Progress = Callable[[int, int, str], None]
 Group = TypeVar("Group", bound=Options)
 
+Text = str | None
+OF_SCENES: dict[str, Any] = {
+    "name": str, "bands": Mapping, "sensor": Text, "level": Text, "nodata": Text, "invalid": list,
+    "aoi": Mapping | None, "src_date": Text, "src_date_from": Text,
+}  # fmt: skip
+"""What a run record says of a scene, and of which type."""
 OF_NETWORKS = ("tta", "patch_px", "keep")
 # Rows, and entries of a record, that are named.
 SHOWN = 4
@@ -67,8 +73,8 @@ class Again:
 
 def _lacks(what: str) -> CheckError:
     return CheckError(
-        f"The run record does not say {what}: another version of glacierx made it. Run it again "
-        "with that version."
+        f"The run record does not say {what}, or not as this version of glacierx does: another one "
+        "made it. Run it again with that version."
     )
 
 
@@ -81,8 +87,8 @@ def open_again(again: Again) -> Scene:
     """
     said = table(again.record, "scene")
     bands = table(said, "bands")
-    for key in ("bands", "sensor", "level", "nodata", "invalid", "aoi", "src_date_from"):
-        if key not in said:
+    for key, kind in OF_SCENES.items():
+        if key not in said or not isinstance(said[key], kind):
             raise _lacks(f"the scene's {key}")
     # The files of the scene come first, in the order of the record.
     paths = [one.path for one in again.files]
@@ -90,7 +96,7 @@ def open_again(again: Again) -> Scene:
     order = sorted(taken, key=lambda role: taken[role])
     scale, offset = _units([table(band) for band in bands.values()])
     heights = table(again.record, "dem") or table(again.record, "terrain", "dem")
-    if heights and "band" not in heights:
+    if heights and not isinstance(heights.get("band"), int):
         raise _lacks("which band of the DEM was read")
     scene = open_scene(
         bands={role: f"{paths[taken[role][0]]}:{taken[role][1]}" for role in order},
@@ -101,12 +107,12 @@ def open_again(again: Again) -> Scene:
         nodata=said["nodata"],
         invalid=[_with_folder(str(mark), again) for mark in said["invalid"]],
         aoi=again.path("region"),
-        aoi_buffer_m=float(said.get("aoi_buffer_m") or 0.0),
+        aoi_buffer_m=_number(said, "aoi_buffer_m") if said["aoi"] else 0.0,
         dem=again.path("DEM"),
         dem_band=heights.get("band"),
         date=said["src_date"] if said["src_date_from"] == "user" else None,
     )
-    scene.name = str(said.get("name", scene.name))
+    scene.name = said["name"]
     return scene
 
 
@@ -122,14 +128,21 @@ def _place(role: str, band: Mapping[str, Any], again: Again) -> tuple[int, int]:
     return at, number
 
 
+def _number(part: Mapping[str, Any], key: str) -> float:
+    value = part.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _lacks(f"the number {key}")
+    return float(value)
+
+
 def _units(bands: Sequence[Mapping[str, Any]]) -> tuple[float | None, float | None]:
     """Return the user's scale and offset; with a scale of his own all bands are reflectance."""
     own = [band for band in bands if band.get("scale_from") == "user"]
     if not own:
         return None, None
-    scales = {float(band["scale"]) for band in own}
+    scales = {_number(band, "scale") for band in own}
     plain = all(band.get("unit") == "reflectance" for band in own) and len(scales) == 1
-    return scales.pop() if plain else None, float(own[0]["offset"])
+    return scales.pop() if plain else None, _number(own[0], "offset")
 
 
 def _with_folder(mark: str, again: Again) -> str:
@@ -181,7 +194,7 @@ def options_again(record: Mapping[str, Any]) -> ExtractOptions:
     own = table(said, "predict")
     needed = ("median",) if "median" in own else (*OF_NETWORKS, *OF_ENGINES)
     for key in needed:
-        if key not in own:
+        if own.get(key) is None:
             raise _lacks(f"the option {key}")
     return ExtractOptions(
         PredictOptions.build(own),
@@ -194,8 +207,11 @@ def _group(kind: type[Group], said: Mapping[str, Any], name: str) -> Group:
     if name not in said:  # A step that was not done.
         return kind()
     own, known = table(said, name), {declared.name for declared in fields(kind)}
-    for key in sorted(known - set(own)):
-        raise _lacks(f"the option {key}")
+    for declared in fields(kind):
+        # None is a value only where it is the default.
+        empty = own.get(declared.name) is None and declared.default is not None
+        if empty or declared.name not in own:
+            raise _lacks(f"the option {declared.name}")
     for key in sorted(set(own) - known):
         raise CheckError(
             f"The run record holds the option {key}, which this version of glacierx does not know: "
@@ -258,7 +274,11 @@ def run_again(
     """
     options = options_again(again.record)
     engine, machine = engine_again(again.record)
-    if "glaciers" in layers and table(again.record, "terrain", "dem") and not again.record["dem"]:
+    if (
+        "glaciers" in layers
+        and table(again.record, "terrain", "dem")
+        and not again.record.get("dem")
+    ):
         raise CheckError(
             "It was made step by step, the last without the DEM that the model saw, and is not "
             "run again in one go. Do its steps again."
