@@ -1,6 +1,7 @@
 """A result against its run record: its files, its model, its versions, and itself."""
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.errors import GlacierxError, OutlineError
+from glacierx.errors import GlacierxError, GlacierxWarning, OutlineError
 from glacierx.findings import Finding
 from glacierx.inputs import Found, Search, table, wanted_files
 from glacierx.outlines.attributes import Column
@@ -32,7 +33,14 @@ from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.grid import row_bands
 from glacierx.scene.prediction import NODATA, STEPS
 from glacierx.scene.provenance import versions
-from glacierx.scene.raster import PathLike, base_name, dataset_grid, open_dataset, read_window
+from glacierx.scene.raster import (
+    PathLike,
+    base_name,
+    dataset_grid,
+    is_remote,
+    open_dataset,
+    read_window,
+)
 from glacierx.scene.staging import RASTERS
 from glacierx.scene.vector import VectorLayer, has_layer, read_layer
 
@@ -103,6 +111,12 @@ def verify(
     if not files:
         findings.append(Finding("inputs", "unknown", "the run record names no files"))
     findings += [model.finding] if model else []
+    used = [found.path for found in (*files, *([model] if model else []))]
+    findings += [
+        Finding(base_name(path), "note", f"given, and none of the files of this run ({path})")
+        for path in map(str, given)
+        if path not in used and (is_remote(path) or Path(path).is_file())
+    ]
     findings.append(check_versions(opened.record))
     findings += check_layers(opened.layers) if opened.layers else [check_raster(opened)]
     if rerun:
@@ -192,7 +206,8 @@ def check_layers(layers: Mapping[str, VectorLayer]) -> list[Finding]:
             findings.append(Finding(name, "problem", f"{'; '.join(faults)}.", advice))
         else:
             kind = "lines" if SHAPES[name] == "LineString" else "polygons"
-            text = f"{len(layer.geometry)} {kind}: valid, ids unique, columns and areas right"
+            right = "ids and areas right, " * (name in IDS) or "areas right, " * (kind != "lines")
+            text = f"{len(layer.geometry)} {kind}: valid, {right}every column there"
             findings.append(Finding(name, "ok", text))
     return findings
 
@@ -301,8 +316,10 @@ def _rerun(
     if lost:
         text = f"not done: it needs what is not found or has changed ({', '.join(lost)})."
         return [Finding("rerun", "problem", text, "Give the files that the run read.")]
-    with TemporaryDirectory(prefix="glacierx-") as folder:
+    with TemporaryDirectory(prefix="glacierx-") as folder, warnings.catch_warnings():
         try:
+            # What the run warned of was told when it was done first.
+            warnings.simplefilter("ignore", GlacierxWarning)
             repeat = run_again(
                 Again(result.record, files, model), Path(folder), layers=list(result.layers),
                 threshold=result.threshold, kind=result.kind, progress=progress,

@@ -13,6 +13,7 @@ import rasterio
 from click.testing import CliRunner
 from factories import run_command as run
 
+import glacierx as gx
 from glacierx import doctor
 from glacierx.cli.main import group
 from glacierx.errors import CheckError
@@ -149,6 +150,16 @@ def test_a_gpu_that_pytorch_does_not_see_is_told(tmp_path, monkeypatch):
     assert doctor._unused_gpu("cuda") == ""
     tool.write_text("#!/bin/sh\nexit 9\n")  # As without its driver.
     assert doctor._unused_gpu("cpu") == ""
+
+
+def test_what_networks_run_on_is_told(monkeypatch):
+    from glacierx.predict.backend import WORTH_PASSES, resolve
+    from glacierx.predict.device import choose_device, device_name
+
+    engine = resolve(gx.EngineOptions(), WORTH_PASSES)
+    found = check("processor")
+    where = device_name(choose_device(engine.device))
+    assert f"{where} with {engine.backend} in {engine.precision}" in found.text
 
 
 def test_broken_weights_are_told_twice(tmp_path, monkeypatch):

@@ -208,6 +208,21 @@ def test_a_file_is_known_by_what_it_holds(place, monkeypatch):
     assert "does not exist" in run("verify", "o.gpkg", place / "z", code=4)
 
 
+def test_a_given_file_that_the_run_did_not_read_is_told(place, monkeypatch):
+    extract(place, monkeypatch, "scene.tif --model ndsi")
+    result = run("verify", "o.gpkg", place / "scene.tif", place / "dem.tif")
+    assert states(result)["dem.tif"] == "note"
+    assert "no problem" in result.stderr
+
+
+def test_a_rerun_does_not_warn_again(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert (
+        "There is no DEM" in run("extract", "scene.tif", "--model", "ndsi", "-o", "o.gpkg").stderr
+    )
+    assert "Warning" not in run("verify", "o.gpkg", "--rerun").stderr
+
+
 def test_the_shipped_model_that_another_took_the_place_of_has_changed(place, monkeypatch):
     from glacierx.predict import model as models
 

@@ -85,3 +85,4 @@ def show_findings(findings: "Sequence[Finding]", json: Path | None, *, overwrite
             part.write_text(content, encoding="utf-8", newline="")
         say(f"Written: {json}")
     check_findings(findings)
+    say(f"{len(findings)} checks, and no problem.")
