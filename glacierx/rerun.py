@@ -1,6 +1,7 @@
 """A run done again from its record, and how its result differs."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -105,14 +106,17 @@ def open_again(again: Again) -> Scene:
         scale=scale,
         offset=offset,
         nodata=said["nodata"],
-        invalid=[_with_folder(str(mark), again) for mark in said["invalid"]],
+        invalid=_with_folders([str(mark) for mark in said["invalid"]], again),
         aoi=again.path("region"),
         aoi_buffer_m=_number(said, "aoi_buffer_m") if said["aoi"] else 0.0,
         dem=again.path("DEM"),
         dem_band=heights.get("band"),
         date=said["src_date"] if said["src_date_from"] == "user" else None,
     )
+    # Files may bear other names today; those of the run stand in columns and texts.
     scene.name = said["name"]
+    if scene.dem is not None:
+        scene.dem.name = str(heights.get("name", scene.dem.name))
     return scene
 
 
@@ -145,14 +149,21 @@ def _units(bands: Sequence[Mapping[str, Any]]) -> tuple[float | None, float | No
     return scales.pop() if plain else None, _number(own[0], "offset")
 
 
-def _with_folder(mark: str, again: Again) -> str:
-    """Put the place of a quality mask's file before its name."""
-    name = MaskRule.parse(mark).path
-    files = [one for one in again.files if one.wanted.name == base_name(name) and one.path]
-    masks = [one for one in files if one.wanted.kind == "quality mask"] or files
-    if not masks:
-        raise _lacks(f"the file of the quality mask {name}")
-    return f"{masks[0].path}{mark[len(name) :]}"
+def _with_folders(marks: Sequence[str], again: Again) -> list[str]:
+    """Put the places of quality masks' files before their names."""
+    placed: list[str] = []
+    used: Counter[str] = Counter()
+    for mark in marks:
+        name = MaskRule.parse(mark).path
+        files = [one for one in again.files if one.wanted.name == base_name(name) and one.path]
+        masks = [one for one in files if one.wanted.kind == "quality mask"] or files
+        if not masks:
+            raise _lacks(f"the file of the quality mask {name}")
+        # Of several files of one name each mark has its own, in order; one file may have several.
+        path = masks[min(used[name], len(masks) - 1)].path
+        used[name] += 1
+        placed.append(f"{path}{mark[len(name) :]}")
+    return placed
 
 
 def model_again(again: Again, scene: Scene) -> Model | PixelMethod:

@@ -53,6 +53,7 @@ def place(tmp_path, make_scene, make_dem):
     bad = np.zeros(SHAPE, "uint8")
     bad[50:60, 20:30] = 3
     write_tif(tmp_path / "scl.tif", bad[None], grid)
+    write_tif(tmp_path / "g" / "scl.tif", bad[None, ::-1] * 3, grid)
     left, bottom, right, top = grid.bounds
     middle = (left + right) / 2
     write_outlines(tmp_path / "region.gpkg", [shapely.box(left, bottom, middle + 200, top)])
@@ -86,6 +87,9 @@ RUNS = {
         "--bands green=green.tif,nir=nir.tif --sensor sentinel-2 --level l2a-0400 --model sbtm"
     ),
     "a quality mask": "scene.tif --invalid scl.tif=2-3 --model ndsi --dem dem.tif",
+    "masks of one name": (
+        "scene.tif --invalid scl.tif=2-3 --invalid g/scl.tif=3 --invalid g/scl.tif=9 --model ndsi"
+    ),
     "an inventory": "scene.tif --divides inventory.gpkg --model ndsi",
     "an inventory and a DEM": "scene.tif --divides inventory.gpkg --dem dem.tif --model ndsi",
     "another method of division": (
@@ -198,6 +202,10 @@ def test_a_file_is_known_by_what_it_holds(place, monkeypatch):
     result = run("verify", "o.gpkg", renamed, "--rerun")
     assert "same content" in result.stdout
     assert 'inputs: [{"name": "scene.tif"' in result.stdout
+    dem = ("--dem", place / "dem.tif", "-o", "d.gpkg")
+    run("extract", renamed, "--model", "ndsi", *dem)
+    height = (place / "dem.tif").rename(place / "heights.tif")
+    assert "same content" in run("verify", "d.gpkg", renamed, height, "--rerun").stdout
     # Of files of one name the one that is the same counts, wherever it lies in the folder.
     for folder in ("x", "y"):
         (place / folder).mkdir()
