@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -240,7 +240,7 @@ def engine_again(record: Mapping[str, Any]) -> tuple[EngineOptions, str]:
     try:
         return resolve(engine), ""
     except (OptionError, ExtraError):
-        own = resolve(replace(EngineOptions(), batch=engine.batch))
+        own = resolve(EngineOptions())
         then, now = (f"{one.device}, {one.backend}, {one.precision}" for one in (engine, own))
         return own, f"it ran on {then}, which this machine does not have, and now on {now}"
 
@@ -375,6 +375,7 @@ def explained(said: str, first: Mapping[str, Any], repeat: Repeat) -> list[Findi
     else:
         text = (
             "files, model, options, versions and kind of device are those of the record: either "
-            "the result was changed after it was written, or another processor rounds otherwise"
+            "the result was changed after it was written, or another processor or --batch rounds "
+            "otherwise"
         )
     return [found, Finding("cause", "note", text)]

@@ -238,8 +238,6 @@ def _effective(job: Job) -> dict[str, Any]:
             "neighbours itself. Leave it out."
         )
     engine = job.resolved
-    # These change rounding alone; what is not asked for is left to the machine.
-    asked = {"batch": engine.batch, "compile": engine.compile}
     return {
         "tta": job.tta,
         "patch_px": job.tiling.patch_px,
@@ -247,7 +245,7 @@ def _effective(job: Job) -> dict[str, Any]:
         "device": engine.device.partition(":")[0],
         "backend": engine.backend,
         "precision": engine.precision,
-        **{name: value for name, value in asked.items() if value},
+        **({"compile": True} if engine.compile else {}),
     }
 
 
