@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from glacierx.doctor import examine
     from glacierx.errormap import draw_errors
     from glacierx.errors import (
         CheckError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from glacierx.evaluate.pairs import Pair
     from glacierx.evaluate.scores import Scores
     from glacierx.extract import Extraction, extract, write_outlines
+    from glacierx.findings import Finding
     from glacierx.networks import ARCHITECTURES
     from glacierx.options import (
         DIVIDE_PRESETS,
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from glacierx.training.preset import Preset, load_preset
     from glacierx.training.run import Place
     from glacierx.training.train import train
+    from glacierx.verify import verify
 
 _HOMES = {
     "ARCHITECTURES": "networks",
@@ -91,6 +94,7 @@ _HOMES = {
     "ExtraError": "errors",
     "ExtractOptions": "options",
     "Extraction": "extract",
+    "Finding": "findings",
     "GlacierxError": "errors",
     "GlacierxWarning": "errors",
     "Grid": "scene.grid",
@@ -131,6 +135,7 @@ _HOMES = {
     "draw_outlines": "picture",
     "evaluate": "evaluate.evaluate",
     "evaluate_pairs": "evaluate.evaluate",
+    "examine": "doctor",
     "extract": "extract",
     "fit": "predict.fit",
     "load_model": "predict.model",
@@ -147,6 +152,7 @@ _HOMES = {
     "split_glaciers": "outlines.divides",
     "trace_outlines": "outlines.trace",
     "train": "training.train",
+    "verify": "verify",
     "write_outlines": "extract",
     "write_raster": "scene.geotiff",
 }
@@ -169,6 +175,7 @@ __all__ = [
     "ExtraError",
     "ExtractOptions",
     "Extraction",
+    "Finding",
     "GlacierxError",
     "GlacierxWarning",
     "Grid",
@@ -208,6 +215,7 @@ __all__ = [
     "draw_outlines",
     "evaluate",
     "evaluate_pairs",
+    "examine",
     "extract",
     "fit",
     "load_model",
@@ -224,6 +232,7 @@ __all__ = [
     "split_glaciers",
     "trace_outlines",
     "train",
+    "verify",
     "write_outlines",
     "write_raster",
 ]

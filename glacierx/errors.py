@@ -12,7 +12,7 @@
     ├── OutlineError     (ValueError)    4  a vector layer that cannot be used
     ├── OutputError      (OSError)       5  a result that cannot be written
     ├── ModelError       (ValueError)    6  a model missing, unsafe or inconsistent
-    └── CheckError       (ValueError)    8  a score below what was asked for
+    └── CheckError       (ValueError)    8  a score below what was asked for, a check that failed
 
 The command line also ends with 7 when memory runs out, 130 after an interrupt and 143 after a
 termination signal.
@@ -98,7 +98,7 @@ class ModelError(GlacierxError, ValueError):
 
 
 class CheckError(GlacierxError, ValueError):
-    """A score is not as good as was asked for."""
+    """A score is not as good as was asked for, or a machine or a result has a fault."""
 
     exit_code = 8
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from glacierx.errors import SceneError
 from glacierx.scene.raster import PathLike, is_remote
 from glacierx.scene.staging import staged
 
@@ -47,6 +48,23 @@ class RunLog:
         }
         with staged(path, overwrite=overwrite) as part:
             part.write_text(json.dumps(log, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_log(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """Read which files the log of a run names as its inputs, and its run record.
+
+    Raises:
+        SceneError: It is no log of glacierx.
+    """
+    try:
+        log = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise SceneError(f"The log {path} cannot be read: {reason}. Check --log.") from error
+    parts = (log.get("inputs"), log.get("record")) if isinstance(log, dict) else ()
+    if [type(part) for part in parts] != [list, dict]:
+        raise SceneError(f"{path.name} is no log of glacierx extract --log. Check --log.")
+    return [str(one) for one in log["inputs"]], log["record"]
 
 
 def _absolute(path: PathLike) -> str:

@@ -35,7 +35,7 @@ GROUPS = (
 )  # fmt: skip
 OF_TRAINING = (SplitOptions, TrainOptions, AdaptOptions)
 # What these print is a table, not the paths of results.
-TABLES = ("evaluate", "compare")
+TABLES = ("evaluate", "compare", "doctor", "verify")
 
 
 def blocks(kind):

@@ -16,12 +16,27 @@ LAYERS = (
     {"predict", "outlines"},
     {"evaluate", "simulate"},
     {"training"},
-    {"extract", "estimate", "picture", "errormap", "record", "demo"},
+    {
+        "extract",
+        "estimate",
+        "picture",
+        "errormap",
+        "record",
+        "demo",
+        "findings",
+        "doctor",
+        "inputs",
+        "rerun",
+        "verify",
+    },
     {"cli"},
     {"__main__"},
 )
 # Within the last layer below the command line.
-ORDER = ("record", "extract", "estimate", "picture", "errormap", "demo")
+ORDER = (
+    "findings", "record", "inputs", "extract", "estimate", "picture", "errormap", "demo", "doctor",
+    "rerun", "verify",
+)  # fmt: skip
 
 
 def room(module: Path) -> str:

@@ -1,13 +1,16 @@
-"""The flags --json and --csv of commands whose result is a table."""
+"""The flags --json and --csv of commands whose result is a table or a list of findings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from glacierx.cli._options import say
 from glacierx.cli._scene import file_option
+
+if TYPE_CHECKING:
+    from glacierx.findings import Finding
 
 STDOUT = Path("-")
 
@@ -56,3 +59,30 @@ def show_results(
                 part.write_text(content, encoding="utf-8", newline="")
             say(f"Written: {path}")
     click.echo(shown, nl=False)
+
+
+def show_findings(findings: "Sequence[Finding]", json: Path | None, *, overwrite: bool) -> None:
+    """Write findings to standard output and as JSON, and fail where one of them does.
+
+    Args:
+        findings: What checks found.
+        json: Where JSON goes: a file, - or nowhere.
+        overwrite: Replace an existing file.
+
+    Raises:
+        CheckError: A check failed.
+    """
+    from glacierx.findings import check_findings, findings_json, findings_text
+    from glacierx.scene.staging import staged
+
+    content = findings_json(findings)
+    if json == STDOUT:
+        click.echo(content, nl=False)
+    else:
+        click.echo(findings_text(findings))
+    if json is not None and json != STDOUT:
+        with staged(json, overwrite=overwrite) as part:
+            part.write_text(content, encoding="utf-8", newline="")
+        say(f"Written: {json}")
+    check_findings(findings)
+    say(f"{len(findings)} checks, and no problem.")

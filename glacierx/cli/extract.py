@@ -118,7 +118,14 @@ def command(
             **arguments,
         )
     if log:
-        run.write(log, result.record, inputs, paths, overwrite=overwrite)
+        # A model by name is no file.
+        run.write(
+            log,
+            result.record,
+            [*inputs, *(file for file in read[-1:] if Path(file).is_file())],
+            paths,
+            overwrite=overwrite,
+        )
     complexes = len(set(result.complexes["complex_id"].tolist()))
     say(f"{len(result.glaciers)} glaciers in {complexes} complexes")
     if profile:

@@ -38,6 +38,8 @@ DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
 # GDAL writes the time of day into a GeoPackage unless it is told another; with a fixed one the
 # same run gives the same bytes.
 FIXED_TIME = {"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"}
+# The table of a shapefile holds a day, too.
+FIXED_DAY = {"DBF_DATE_LAST_UPDATE": "2000-01-01"}
 
 
 def check_format(path: PathLike) -> str:
@@ -109,6 +111,8 @@ def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record:
         options = {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}
     if driver == "GPKG":
         options = {"layer": name}
+    if shapefile:
+        options = FIXED_DAY
     values = [_values(outlines[column.name], column) for column in columns]
     records = (
         {

@@ -33,6 +33,11 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """Return what a person calls a device: the name of a GPU, else cpu or mps."""
+    return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else device.type
+
+
 def decoders(options: EngineOptions) -> int:
     """Return how many threads decode a scene."""
     return options.workers or min(MOST_DECODERS, cores())

@@ -137,6 +137,7 @@ def _effective(job: Job) -> dict[str, Any]:
         "device": engine.device.partition(":")[0],
         "backend": engine.backend,
         "precision": engine.precision,
+        **({"compile": True} if engine.compile else {}),
     }
 
 

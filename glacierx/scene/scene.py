@@ -216,6 +216,7 @@ class Scene(Handle):
         bands = {
             source.role: {
                 "file": base_name(source.path),
+                "input": self._pixels.index(file.path),
                 "band": source.index,
                 "unit": file.radiometry[source.role].unit,
                 "scale": file.radiometry[source.role].scale,
