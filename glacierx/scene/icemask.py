@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import fiona
 import numpy as np
-import rasterio
 import rasterio.features
 import shapely
 from fiona.errors import FionaError
@@ -12,13 +10,14 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from glacierx.errors import GridError, OptionError, SceneError
+from glacierx.errors import GridError, OptionError, OutlineError, SceneError
 from glacierx.scene.geodesy import is_near, part_near, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
 from glacierx.scene.masks import ROOM_M
 from glacierx.scene.raster import PathLike, base_name, is_remote
 from glacierx.scene.rastermask import RasterMask
+from glacierx.scene.trust import open_features, open_pixels
 from glacierx.scene.vector import has_layer, polygon_rows, polygons_of, read_layer
 
 VECTORS = (".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".gml", ".gdb", ".sqlite")
@@ -137,9 +136,11 @@ def check_effect(choice: MaskChoice, mask: IceMask, prefix: str = "--") -> None:
 def _is_raster_package(path: PathLike) -> bool:
     """Tell whether a file with a vector's ending holds pixels, as a GeoPackage can."""
     try:
-        with rasterio.open(str(path)) as file:
+        with open_pixels(str(path), remote=is_remote(path)) as file:
             return bool(file.count)
-    except (RasterioError, OSError):
+    except SceneError:
+        raise
+    except (RasterioError, OSError, ValueError):
         return False
 
 
@@ -149,8 +150,10 @@ def _is_vector_only(path: PathLike) -> bool:
     if _is_raster_package(path):
         return False
     try:
-        with fiona.open(str(path)) as file:
+        with open_features(str(path), remote=is_remote(path)) as file:
             return str(file.schema["geometry"]) != "None"
+    except OutlineError:
+        raise
     except (FionaError, OSError, ValueError):
         return False
 

@@ -21,6 +21,8 @@ from shapely import Polygon
 from glacierx.errors import GridError, SceneError
 from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.grid import Grid
+from glacierx.scene.limits import check_size
+from glacierx.scene.trust import open_pixels
 
 PathLike = str | Path
 
@@ -84,15 +86,18 @@ def open_dataset(path: PathLike, what: str = "raster", *, workers: int = 1) -> A
         SceneError: The file is missing, unreadable, or a container of several rasters.
     """
     name = base_name(path)
-    if not is_remote(path):
+    remote = is_remote(path)
+    if not remote:
         _check_local(Path(path), name, what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             # GeoTIFFs take the number from here when they are opened; other formats have no such.
             with rasterio.Env(GDAL_NUM_THREADS=str(workers)):
-                dataset = rasterio.open(str(path))
-    except (RasterioError, OSError) as error:
+                dataset = open_pixels(str(path), remote=remote)
+    except SceneError:
+        raise
+    except (RasterioError, OSError, ValueError) as error:
         raise SceneError(
             f"{name} cannot be read as a raster: {gdal_reason(error)}. "
             f"Give a file that GDAL opens (gdalinfo {name})."
@@ -102,6 +107,11 @@ def open_dataset(path: PathLike, what: str = "raster", *, workers: int = 1) -> A
         dataset.close()
         listed = f" It holds {', '.join(parts[:6])}; give one of them." if parts else ""
         raise SceneError(f"{name} has no bands of its own.{listed}")
+    try:
+        check_size(dataset, name)
+    except SceneError:
+        dataset.close()
+        raise
     return dataset
 
 

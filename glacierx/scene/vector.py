@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fiona
 import numpy as np
 import pyproj
 import shapely
@@ -20,6 +19,7 @@ from glacierx.errors import OutlineError
 from glacierx.scene.geodesy import LONLAT, transform_points
 from glacierx.scene.grid import crs_name
 from glacierx.scene.raster import PathLike, base_name, gdal_reason, is_remote
+from glacierx.scene.trust import layers_in, open_features
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] =
         raise OutlineError(f"The vector file {path} does not exist. Check the path.")
     with _explained(name):
         chosen = _choose_layer(path, layer, prefer)
-        with fiona.open(str(path), layer=chosen) as source:
+        with open_features(str(path), chosen, remote=is_remote(path)) as source:
             if not source.crs_wkt:
                 raise OutlineError(
                     f"{name} has no CRS, so its outlines lie nowhere on Earth. "
@@ -98,7 +98,7 @@ def has_layer(path: PathLike, layer: str) -> bool:
         OutlineError: It cannot be read.
     """
     with _explained(base_name(path)):
-        return layer in fiona.listlayers(str(path))
+        return layer in layers_in(str(path), remote=is_remote(path))
 
 
 def _check_place(name: str, geometry: NDArray[np.object_], crs: CRS) -> None:
@@ -146,7 +146,7 @@ def _explained(name: str) -> Any:
 
 def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> str:
     name = base_name(path)
-    layers: list[str] = list(fiona.listlayers(str(path)))
+    layers = layers_in(str(path), remote=is_remote(path))
     listed = ", ".join(layers) or "none"
     if layer is not None:
         if layer not in layers:
@@ -166,7 +166,7 @@ def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> s
 
 
 def _has_geometry(path: PathLike, layer: str) -> bool:
-    with fiona.open(str(path), layer=layer) as source:
+    with open_features(str(path), layer, remote=is_remote(path)) as source:
         return str(source.schema["geometry"]) != "None"
 
 
