@@ -193,8 +193,8 @@ class Card:
             )
         try:
             return cls(**_typed(data))
-        except ModelError:
-            raise
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from error
         except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
             raise ModelError(f"The card of {name} cannot be read: {str(error)[:300]}.") from error
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from glacierx.errors import ModelError
 from glacierx.networks import build
 from glacierx.predict.card import Card
-from glacierx.scene.staging import staged
+from glacierx.scene.staging import is_there, staged
 
 if TYPE_CHECKING:
     from glacierx.scene.scene import Scene
@@ -134,8 +135,11 @@ def load_network(path: str | Path) -> Model:
     path = Path(path)
     card = load_card(path)
     # A network without memory first: a card can ask for one that no machine holds.
-    with torch.device("meta"):
-        expected = _network(card).state_dict()
+    try:
+        with torch.device("meta"):
+            expected = _network(card).state_dict()
+    except ModelError as error:
+        raise ModelError(f"The card of {path.name} cannot be used: {error}") from error
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - safetensors has no iterator
@@ -206,7 +210,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _check_kind(path: Path) -> None:
-    if not path.is_file():
+    if not is_there(path):
         raise ModelError(f"The model file {path} does not exist. Check the path.")
     with path.open("rb") as file:
         start = file.read(9)
@@ -247,7 +251,7 @@ def _check_weights(
     odd = [
         f"{key} is of type {kinds[key]}"
         for key in sorted(set(found) & set(expected))
-        if ("F" in kinds[key]) != expected[key].is_floating_point() or kinds[key] == "BOOL"
+        if not re.match("B?F" if expected[key].is_floating_point() else "[IU]", kinds[key])
     ]
     problems += odd[:2]
     if problems:

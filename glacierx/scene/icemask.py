@@ -99,7 +99,7 @@ def open_ice_mask(path: PathLike, choice: MaskChoice = MaskChoice()) -> IceMask:
         GridError: It lies nowhere on Earth.
         OutlineError: It is a vector file without polygons, or with several layers.
     """
-    if not str(path) or (Path(path).is_dir() and Path(path).suffix.lower() != ".gdb"):
+    if not str(path) or (_is_folder(path) and Path(path).suffix.lower() != ".gdb"):
         raise SceneError(
             f"{str(path) or 'An empty name'!r} is no file. Give a raster or a vector file."
         )
@@ -110,6 +110,13 @@ def open_ice_mask(path: PathLike, choice: MaskChoice = MaskChoice()) -> IceMask:
     else:
         kind = OutlineMask if _is_vector_only(path) else RasterMask
     return kind(path, choice)
+
+
+def _is_folder(path: PathLike) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # The name is too long, or it lies where nobody may look.
+        return False
 
 
 def check_effect(choice: MaskChoice, mask: IceMask, prefix: str = "--") -> None:
@@ -145,11 +152,11 @@ def _is_raster_package(path: PathLike) -> bool:
 
 
 def _is_vector_only(path: PathLike) -> bool:
-    if not is_remote(path) and not Path(path).exists():
-        return False
     if _is_raster_package(path):
         return False
     try:
+        if not is_remote(path) and not Path(path).exists():
+            return False
         with open_features(str(path), remote=is_remote(path)) as file:
             return str(file.schema["geometry"]) != "None"
     except OutlineError:

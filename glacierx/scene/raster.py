@@ -12,6 +12,7 @@ import rasterio
 import shapely
 import shapely.affinity
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import reproject
@@ -97,7 +98,7 @@ def open_dataset(path: PathLike, what: str = "raster", *, workers: int = 1) -> A
                 dataset = open_pixels(str(path), remote=remote)
     except SceneError:
         raise
-    except (RasterioError, OSError, ValueError) as error:
+    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
         raise SceneError(
             f"{name} cannot be read as a raster: {gdal_reason(error)}. "
             f"Give a file that GDAL opens (gdalinfo {name})."
@@ -134,16 +135,24 @@ def raster_parts(path: PathLike) -> list[str]:
 
 
 def _check_local(path: Path, name: str, what: str) -> None:
-    if path.is_dir():
+    try:
+        folder, there, empty = path.is_dir(), path.exists(), path.is_file() and _is_empty(path)
+    except OSError as error:
+        raise SceneError(f"The {what} {path} cannot be read: {error.strerror}.") from error
+    if folder:
         raise SceneError(
             f"{path} is a folder, and the {what} is a file. "
             "Name the files of its bands: --bands green=B03.tif,nir=B08.tif,..."
         )
     # GDAL also opens names that are not files, such as a subdataset or GTIFF_DIR:2:x.tif.
-    if not path.exists() and ":" not in str(path):
+    if not there and ":" not in str(path):
         raise SceneError(f"The {what} {path} does not exist. Check the path.")
-    if path.is_file() and path.stat().st_size == 0:
+    if empty:
         raise SceneError(f"{name} is empty (0 bytes). Copy or download it again.")
+
+
+def _is_empty(path: Path) -> bool:
+    return path.stat().st_size == 0
 
 
 def dataset_grid(dataset: Any, what: str = "raster") -> Grid:
@@ -166,7 +175,13 @@ def dataset_grid(dataset: Any, what: str = "raster") -> Grid:
             f"The {what} {name} has no CRS, so it lies nowhere on Earth. "
             "Write one into it with gdal_edit.py -a_srs EPSG:... FILE."
         )
-    return Grid(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+    try:
+        grid = Grid(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+        # Where its middle is nowhere on Earth, it is told before any work.
+        _ = grid.pixel_m
+    except GridError as error:
+        raise GridError(f"The {what} {name} lies nowhere: {error}") from error
+    return grid
 
 
 def read_window(
@@ -193,7 +208,7 @@ def read_window(
         return np.asarray(
             dataset.read(list(bands), window=window, out_shape=size, resampling=resampling)
         )
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         raise SceneError(_damaged(dataset, window, error)) from error
 
 
@@ -207,7 +222,7 @@ def read_mask(
     """
     try:
         return np.asarray(dataset.read_masks(band, window=window, out_shape=shape), bool)
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         raise SceneError(_damaged(dataset, window, error)) from error
 
 

@@ -89,6 +89,8 @@ def open_pixels(path: str, *, remote: bool = False) -> Any:
     try:
         drivers = PIXELS if remote else _drivers_for(path)
         dataset = _opened(path, list(drivers))
+        # GDAL reads some of a header when it is first asked, and rasterio lets those errors pass.
+        _ = dataset.colorinterp, dataset.mask_flag_enums, dataset.units, dataset.tags()
         overview = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
         if overview and not remote:
             try:
@@ -167,9 +169,12 @@ def _drivers_for(path: str) -> tuple[str, ...]:
         return PIXELS
     walk = _Walk(local.resolve().parent)
     walk.beside(local)
-    if _VRT in _head(local):
+    head = _head(local)
+    if _VRT in head:
         walk.sources(local)
         return ("VRT",)
+    if _XML.match(head.lstrip()):
+        raise UnclearError("names servers or files that its pixels are read from")
     return PIXELS
 
 
@@ -185,6 +190,7 @@ class _Walk:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seen: set[Path] = set()
+        self._within: list[Path] = []
 
     def sources(self, path: Path) -> None:
         """Check each file that a VRT names."""
@@ -194,8 +200,10 @@ class _Walk:
             raise UnclearError(f"cannot be read: {error.strerror}") from error
         except UnclearError as error:
             raise UnclearError(f"is a VRT that holds {error}") from error
+        self._within.append(path.resolve())
         for source, raw in named:
             self.visit(source, raw=raw)
+        self._within.pop()
 
     def visit(self, path: Path, *, raw: bool) -> None:
         """Check a file that is read through another."""
@@ -204,6 +212,8 @@ class _Walk:
             inside, there = real.is_relative_to(self._folder), real.is_file()
         except (OSError, RuntimeError, ValueError) as error:
             raise UnclearError(f"reads {str(path)[:100]!r}, which is no file") from error
+        if real in self._within:
+            raise UnclearError(f"reads {path.name}, which reads itself")
         if real in self._seen:
             return
         self._seen.add(real)

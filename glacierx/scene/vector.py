@@ -55,9 +55,9 @@ def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] =
             could be meant.
     """
     name = base_name(path)
-    if not is_remote(path) and not Path(path).exists():
-        raise OutlineError(f"The vector file {path} does not exist. Check the path.")
     with _explained(name):
+        if not is_remote(path) and not Path(path).exists():
+            raise OutlineError(f"The vector file {path} does not exist. Check the path.")
         chosen = _choose_layer(path, layer, prefer)
         with open_features(str(path), chosen, remote=is_remote(path)) as source:
             if not source.crs_wkt:
