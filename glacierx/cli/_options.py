@@ -210,7 +210,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     chosen = {}
     for name, value in values.items():
         param = by_flag[name]
-        chosen[str(param.name)] = _fitting(param, value, f"--config {path}: {name} is {value!r}")
+        chosen[str(param.name)] = _fitting(
+            param, value, f"--config {path}: {name} is {_short(value)}"
+        )
     prefer(ctx, chosen, strong=True)
 
 
@@ -225,7 +227,8 @@ def _fitting(param: click.Parameter, value: Any, found: str) -> Any:
 def _fitting_one(param: click.Parameter, value: Any, found: str) -> Any:
     if isinstance(value, datetime.date):  # TOML has dates; we take them as text.
         value = value.isoformat()
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    # TOML has whole numbers of any length; no option takes more than 64 bits.
+    whole = type(value) is int and abs(value) < 2**63
     kinds: dict[str, tuple[str, bool]] = {
         "flag": ("true or false", isinstance(value, bool)),
         "integer": ("a whole number", whole),
@@ -238,6 +241,11 @@ def _fitting_one(param: click.Parameter, value: Any, found: str) -> Any:
     if not fits:
         raise OptionError(f"{found}. It takes {text}.")
     return value if kind in kinds else str(value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _names(param: click.Parameter) -> set[str]:

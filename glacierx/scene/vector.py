@@ -1,8 +1,9 @@
 """Polygons and their columns from any vector file."""
 
 import json
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def _check_place(name: str, geometry: NDArray[np.object_], crs: CRS) -> None:
 @contextmanager
 def _explained(name: str) -> Any:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _undecoded():
             # Fiona speaks of fields that it cannot type; the columns we need are plain.
             warnings.simplefilter("ignore", RuntimeWarning)
             yield
@@ -142,6 +143,29 @@ def _explained(name: str) -> Any:
             f"{name} cannot be read as a vector layer: {gdal_reason(error)}. "
             "Give a GeoPackage, GeoJSON or shapefile."
         ) from error
+
+
+@contextmanager
+def _undecoded() -> Iterator[None]:
+    """Keep from the screen that GDAL's words, which hold bytes of the file, are no UTF-8.
+
+    Fiona fails over them where nothing can be raised; what GDAL meant is raised all the same.
+    """
+    unraised, shown = sys.unraisablehook, sys.excepthook
+
+    def tell(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, UnicodeDecodeError):
+            unraised(unraisable)
+
+    def show(kind: Any, error: BaseException, trace: Any) -> None:
+        if not isinstance(error, UnicodeDecodeError):
+            shown(kind, error, trace)
+
+    sys.unraisablehook, sys.excepthook = tell, show
+    try:
+        yield
+    finally:
+        sys.unraisablehook, sys.excepthook = unraised, shown
 
 
 def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> str:
