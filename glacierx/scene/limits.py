@@ -1,5 +1,7 @@
 """How large a raster may be: looked at before any memory is taken for it."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from glacierx.errors import SceneError
+from glacierx.scene.vrt import UnclearError, vrt_sources
 
 MOST_BANDS = 4096
 LONGEST_SIDE = 1_000_000
@@ -50,13 +53,27 @@ def check_size(dataset: Any, name: str) -> None:
             "(gdal_translate -co TILED=YES)."
         )
     decoded = prod((dataset.height, dataset.width, sum(sizes)))
-    held = sum(_bytes(file) for file in dataset.files)
-    if held and decoded > max(SMALL_BYTES, MOST_DECODED * held):
+    held = sum(map(_bytes, _behind(dataset.files))) if decoded > SMALL_BYTES else 0
+    if held and decoded > MOST_DECODED * held:
         raise SceneError(
             f"{name} has {dataset.height} x {dataset.width} pixels, {_size(decoded)}, in a file of "
             f"{_size(held)}: it is nearly empty, or made to fill memory. Cut it to where it has "
             "data (gdal_translate -projwin)."
         )
+
+
+def _behind(files: Sequence[str]) -> set[str]:
+    """Return files and, of VRTs, those behind them; GDAL names the sources of the first alone."""
+    found: set[str] = set()
+    waiting = list(files)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            if Path(file).suffix.lower() == ".vrt":
+                with suppress(UnclearError, OSError):
+                    waiting += [str(source) for source, _ in vrt_sources(Path(file))]
+    return found
 
 
 def _bytes(path: str) -> int:

@@ -12,21 +12,22 @@ from rasterio.env import ensure_env_with_credentials, set_gdal_config
 from rasterio.io import DatasetReader
 
 from glacierx.errors import OutlineError, SceneError
-from glacierx.scene.vrt import UnclearError, source_path, vrt_sources
+from glacierx.scene.staging import is_there
+from glacierx.scene.vrt import CONNECTION, UnclearError, source_path, vrt_sources
 
 HEAD_BYTES = 64 * 1024
 # Drivers whose files hold their pixels; the others point to files, servers or programs.
 PIXELS = (
     "GTiff", "COG", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JPEG", "JPEGXL", "PNG", "WEBP",
-    "GIF", "BIGGIF", "BMP", "PNM", "HFA", "ENVI", "EHdr", "ESRI Shapefile", "AAIGrid", "AIG",
+    "GIF", "BIGGIF", "BMP", "PNM", "HFA", "ENVI", "EHdr", "AAIGrid", "AIG",
     "GRASSASCIIGrid", "GSAG", "GSBG", "GS7BG", "SRTMHGT", "USGSDEM", "DTED", "BT", "BYN", "GTX",
     "GXF", "HF2", "SIGDEM", "Terragen", "netCDF", "HDF5", "HDF5Image", "HDF4", "HDF4Image", "BAG",
-    "GRIB", "NITF", "PCIDSK", "RST", "RRASTER", "SAGA", "SGI", "PCRaster", "XYZ", "GPKG", "MBTiles",
-    "LERC", "SENTINEL2", "MEM",
+    "GRIB", "NITF", "RST", "RRASTER", "SAGA", "SGI", "PCRaster", "XYZ", "GPKG", "MBTiles",
+    "LERC",
 )  # fmt: skip
 VECTORS = (
     "GPKG", "ESRI Shapefile", "GeoJSON", "GeoJSONSeq", "TopoJSON", "ESRIJSON", "FlatGeobuf",
-    "OpenFileGDB", "SQLite", "GML", "GPX", "MapInfo File", "DXF", "OGR_GMT", "CSV", "MEM",
+    "OpenFileGDB", "SQLite", "GML", "GPX", "MapInfo File", "DXF", "OGR_GMT", "CSV",
 )  # fmt: skip
 
 # First bytes of formats that hold pixels.
@@ -38,13 +39,18 @@ _MAGIC = (
 )  # fmt: skip
 # Endings of formats without such bytes. What a file of one begins with is looked at all the same.
 _PLAIN = (".hgt", ".bil", ".bip", ".bsq", ".img", ".dat", ".raw", ".flt", ".asc", ".dem", ".bin")
-_VRT = b"<vrtdataset"
+_VRT, _BLANK = b"<vrtdataset", b"\xef\xbb\xbf \t\r\n"
+_OGR = re.compile(rb"<ogr\w*datasource|<vrtdataset|<gdaltileindexdataset")
+# What is typed before a colon to pick a part of a file that holds its pixels.
+_PARTS = re.compile(
+    r"(?:GTIFF_\w+|NETCDF|HDF[45]\w*|GPKG|NITF_IM|BAG|GRIB|[A-Za-z]):", re.IGNORECASE
+)
 # What GDAL looks for anywhere in the first bytes, and at their start, of files that hold no pixels.
 _MARKS = re.compile(
     rb"<gdaltileindexdataset|<ogr\w*datasource|stac_version|stac_extensions|iscube|pds_version_id"
 )
 _XML = re.compile(
-    rb"<\s*\w*:?(?:gdal|wms|wmts|wcs|mrf|service|capabilities|tilemap|dimap|tileset)|currentversion"
+    rb"<\s*(?:\w+:)?(?:gdal|wms|wmts|wcs|mrf|service|capabilities|tilemap|dimap|tileset|level-)"
 )
 # Files that GDAL takes along by their name, with whatever driver it finds for them.
 _BESIDE = (".msk", ".MSK", ".ovr", ".OVR", ".aux", ".AUX", ".rrd", ".RRD")
@@ -120,13 +126,11 @@ def open_features(path: str, layer: str | None = None, *, remote: bool = False) 
     """
     if _trusting:
         return fiona.open(path, layer=layer)
-    if not remote:
-        head = _head(Path(_local(path)))
-        if _VRT in head or _MARKS.search(head) or _XML.search(head):
-            raise OutlineError(
-                f"{Path(path).name} points to other files or servers, as an OGR VRT does. "
-                "Give the outlines themselves, or --allow-vrt if you trust it."
-            )
+    if not remote and _OGR.search(_head(Path(_local(path)), HEAD_BYTES)):
+        raise OutlineError(
+            f"{Path(path).name} points to other files or servers, as an OGR VRT does. "
+            "Give the outlines themselves, or --allow-vrt if you trust it."
+        )
     return fiona.open(path, layer=layer, enabled_drivers=list(VECTORS))
 
 
@@ -141,7 +145,7 @@ def _local(path: str) -> str:
     return path.removeprefix("file://").removeprefix("file:")
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, least: int = 4096) -> bytes:
     """Return the beginning of a file in lower case where it is text; nothing where there is none.
 
     GDAL looks for its marks in the first bytes only, but for how many differs.
@@ -154,7 +158,7 @@ def _head(path: Path) -> bytes:
     if head.startswith((b"\xfe\xff", b"\xff\xfe")) or head[:4].count(0) == 2:
         head = head.replace(b"\0", b"") + b" " + head
     # Within a binary file of pixels or tables only the first bytes could be taken for a mark.
-    return (head if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else head[:4096]).lower()
+    return (head if head.lstrip(_BLANK)[:1] == b"<" else head[:least]).lower()
 
 
 def _drivers_for(path: str) -> tuple[str, ...]:
@@ -165,7 +169,9 @@ def _drivers_for(path: str) -> tuple[str, ...]:
         _Walk(real.resolve().parent).visit(real, raw=False)
         return ("VRT",)
     local = Path(_local(path))
-    if not local.is_file():
+    if not is_there(local):
+        if CONNECTION.match(_local(path)) and not _PARTS.match(_local(path)):
+            raise UnclearError("asks a driver for pixels that lie elsewhere")
         return PIXELS
     walk = _Walk(local.resolve().parent)
     walk.beside(local)
@@ -173,7 +179,7 @@ def _drivers_for(path: str) -> tuple[str, ...]:
     if _VRT in head:
         walk.sources(local)
         return ("VRT",)
-    if _XML.match(head.lstrip()):
+    if head.lstrip(_BLANK)[:1] == b"<" and _XML.search(head):
         raise UnclearError("names servers or files that its pixels are read from")
     return PIXELS
 
@@ -234,7 +240,7 @@ class _Walk:
         """Check the masks and overviews that GDAL takes along with a file."""
         for end in _BESIDE:
             for other in (path.with_name(path.name + end), path.with_suffix(end)):
-                if other.is_file() and other != path:
+                if is_there(other) and other != path:
                     self.visit(other, raw=False)
 
 

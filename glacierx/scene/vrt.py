@@ -43,7 +43,7 @@ _REACHING = frozenset(
     ("overviews", "geolocation", "proxyoverviewrequest", "vrtprocesseddataset", "xml:vrt")
 )
 _PREFIXED = re.compile(r'(?:NETCDF|HDF5|GTIFF_DIR:\d+):"?([^":]+)"?(?::.*)?', re.IGNORECASE)
-_CONNECTION = re.compile(r"[A-Za-z][\w+.-]+:")
+CONNECTION = re.compile(r"[A-Za-z][\w+.-]+:")
 
 
 class UnclearError(ValueError):
@@ -149,6 +149,6 @@ def source_path(name: str, folder: Path | None) -> Path:
         plain = prefixed[1]
     here = (folder / plain) if folder else Path(plain)
     odd = plain.startswith(("/vsi", "\\\\", "<", "{")) or plain != plain.strip() or not plain
-    if odd or "\0" in plain or _CONNECTION.match(plain) or "://" in plain:
+    if odd or "\0" in plain or CONNECTION.match(plain) or "://" in plain:
         raise UnclearError(f"the source {name[:100]!r}, which is no plain file")
     return here
