@@ -51,7 +51,7 @@ def _configs(corpus):
     }.items():
         # Values of the right type are judged as those of a flag are, which the line names.
         says = {"range": "--keep", "nan": "--keep", "negative": "--patch-px",
-                "huge_number": "--patch-px", "choice": "--precision"}.get(name)  # fmt: skip
+                "choice": "--precision"}.get(name)  # fmt: skip
         corpus.write(f"{name}.toml", text, CONFIG, 2, says=says)
     corpus.add("gone.toml", CONFIG, 2)
     (corpus.folder / "folder.toml").mkdir()
