@@ -11,9 +11,11 @@ import os
 import resource
 import shutil
 import struct
+import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from click.testing import CliRunner
 from factories import ICE, ROCK, disc, utm_grid, write_tif
 from rasterio.shutil import copy
 
+COMMANDS = 20
 EITHER = -1
 """Taken or refused with 4: a flipped bit may hit what nobody reads."""
 
@@ -464,6 +467,23 @@ def run(cases, folder: Path):
             path.unlink()
 
 
+def command(case: Case) -> dict[str, object]:
+    """Run a case as a user does, in a process of its own."""
+    words = [sys.executable, "-m", "glacierx", *case.command]
+    child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with child.stderr:
+        stderr = child.stderr.read()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return {
+        "found": child.returncode,
+        "stderr": stderr,
+        "seconds": used.ru_utime + used.ru_stime,
+        # It begins with the memory of this process, which is why the tests leave it to one.
+        "peak_mb": used.ru_maxrss // 1024,
+    }
+
+
 def listed(folder: Path) -> set[str]:
     """Name every file below a folder and beside it."""
     found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
@@ -471,7 +491,7 @@ def listed(folder: Path) -> set[str]:
 
 
 def main() -> None:
-    """Make the corpus in a folder, or run it there; a line of JSON for each case."""
+    """Make the corpus in a folder, run it there, or a part of it as commands; lines of JSON."""
     step, folder = sys.argv[1], Path(sys.argv[2])
     file = folder.parent / "cases.json"
     if step == "make":
@@ -479,6 +499,13 @@ def main() -> None:
         return
     cases = [Case(**case) for case in json.loads(file.read_text())]
     os.chdir(folder)
+    if step == "commands":
+        refused = [case for case in cases if case.code > 0 and "\0" not in "".join(case.command)]
+        chosen = refused[:: len(refused) // COMMANDS][:COMMANDS]
+        with ThreadPoolExecutor(2) as pool:
+            for case, found in zip(chosen, pool.map(command, chosen), strict=True):
+                sys.stdout.write(json.dumps({**asdict(case), **found}) + "\n")
+        return
     # What a command brings along before it meets a bad file is not counted.
     warm = Case("warm", ("predict", "good.tif", "-o", "out/p.tif", "--model", "ndsi"), 0)
     list(run([warm], folder))
