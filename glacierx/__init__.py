@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from glacierx.scene.scene import Scene, open_scene
     from glacierx.scene.sensors import SENSORS, Band, Sensor
     from glacierx.scene.terrain import Dem
+    from glacierx.scene.trust import allow_vrt
     from glacierx.simulate.simulate import simulate
     from glacierx.training.adapt import Adapted, adapt
     from glacierx.training.manifest import Row
@@ -129,6 +130,7 @@ _HOMES = {
     "TrainOptions": "options",
     "adapt": "training.adapt",
     "add_attributes": "outlines.attributes",
+    "allow_vrt": "scene.trust",
     "build_model": "predict.modelfile",
     "compare": "evaluate.compare",
     "draw_errors": "errormap",
@@ -209,6 +211,7 @@ __all__ = [
     "TrainOptions",
     "adapt",
     "add_attributes",
+    "allow_vrt",
     "build_model",
     "compare",
     "draw_errors",

@@ -73,10 +73,14 @@ def _check(declared: "Field[Any]", value: Any) -> None:
     if isinstance(value, str):
         return
     low, high = meta["low"], meta["high"]
-    if (low is None or value >= low) and (high is None or value <= high) and math.isfinite(value):
+    if (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and -math.inf < value < math.inf
+    ):
         return
     bounds = f"from {low:g}" if high is None else f"from {low:g} to {high:g}"
-    raise OptionError(f"{flag} is {value:g}. It takes a number {bounds}.")
+    raise OptionError(f"{flag} is {str(value)[:40]}. It takes a number {bounds}.")
 
 
 @dataclass(frozen=True)

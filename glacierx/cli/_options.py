@@ -7,6 +7,7 @@ import tomllib
 import types
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -18,9 +19,12 @@ from glacierx.options import Options
 
 Decorated = Callable[..., Any]
 
+NOT_IN_FILES = ("config", "help", "allow_vrt")
+LARGEST_CONFIG = 2**20
+
 
 class Command(click.Command):
-    """A command with -v, -q, --debug, --config and --no-progress."""
+    """A command with -v, -q, --debug, --config, --allow-vrt and --no-progress."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,6 +36,11 @@ class Command(click.Command):
                 expose_value=False,
                 callback=_read_config,
                 help="TOML file with the same names as the options; options given here win.",
+            ),
+            click.Option(
+                ["--allow-vrt"],
+                is_flag=True,
+                help="Trust files that point to others, as a VRT does: they may read any file.",
             ),
             click.Option(
                 ["--no-progress"], is_flag=True, help="Show no progress, even on a terminal."
@@ -53,7 +62,12 @@ class Command(click.Command):
         # They log GDAL's errors, which ours explain.
         for library in ("rasterio", "fiona"):
             logging.getLogger(library).setLevel(level + 20)
-        with warnings.catch_warnings():
+        with ExitStack() as stack:
+            if ctx.params.pop("allow_vrt"):
+                from glacierx.scene.trust import allow_vrt
+
+                stack.enter_context(allow_vrt())
+            stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore" if verbose < 2 else "default")
             warnings.simplefilter("ignore" if quiet else "always", GlacierxWarning)
             warnings.showwarning = _show_warning
@@ -175,14 +189,17 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     if path is None:
         return
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise OptionError(f"--config {path} is too large for a list of options. Give another.")
+        values = _flat(tomllib.loads(path.read_bytes().decode()))
+    except OptionError:
+        raise
     except OSError as error:
         raise OptionError(f"--config {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are of the first.
         raise OptionError(f"--config {path} is not TOML in UTF-8: {error}.") from error
-    values = _flat(table)
-    params = [param for param in ctx.command.params if param.name not in ("config", "help")]
+    # Trust is given where the command is typed, not by a file that may come with the scene.
+    params = [param for param in ctx.command.params if param.name not in NOT_IN_FILES]
     by_flag = {name: param for param in params for name in _names(param)}
     unknown = sorted(set(values) - set(by_flag))
     if unknown:
@@ -193,7 +210,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     chosen = {}
     for name, value in values.items():
         param = by_flag[name]
-        chosen[str(param.name)] = _fitting(param, value, f"--config {path}: {name} is {value!r}")
+        chosen[str(param.name)] = _fitting(
+            param, value, f"--config {path}: {name} is {_short(value)}"
+        )
     prefer(ctx, chosen, strong=True)
 
 
@@ -208,7 +227,8 @@ def _fitting(param: click.Parameter, value: Any, found: str) -> Any:
 def _fitting_one(param: click.Parameter, value: Any, found: str) -> Any:
     if isinstance(value, datetime.date):  # TOML has dates; we take them as text.
         value = value.isoformat()
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    # TOML has whole numbers of any length; no option takes more than 64 bits.
+    whole = type(value) is int and abs(value) < 2**63
     kinds: dict[str, tuple[str, bool]] = {
         "flag": ("true or false", isinstance(value, bool)),
         "integer": ("a whole number", whole),
@@ -221,6 +241,11 @@ def _fitting_one(param: click.Parameter, value: Any, found: str) -> Any:
     if not fits:
         raise OptionError(f"{found}. It takes {text}.")
     return value if kind in kinds else str(value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _names(param: click.Parameter) -> set[str]:

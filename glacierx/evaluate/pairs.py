@@ -278,7 +278,9 @@ def _chosen(text: Mapping[str, str], prefix: str, default: MaskChoice, where: st
             try:
                 chosen[name] = kinds.get(name, str)(value)
             except ValueError as error:
-                raise SceneError(f"{where}: {prefix}{name} is {value!r}, no number.") from error
+                raise SceneError(
+                    f"{where}: {prefix}{name} is {value[:40]!r}, no number."
+                ) from error
     try:
         return replace(default, **chosen)
     except OptionError as error:

@@ -68,3 +68,7 @@ def build(name: str, *, in_channels: int, classes: int, **arguments: Any) -> Any
         return network(in_channels, classes, **arguments)
     except (TypeError, ValueError, AttributeError, ImportError) as error:
         raise ModelError(f"The architecture {name!r} cannot be built: {error}.") from error
+    except (RuntimeError, ArithmeticError, LookupError) as error:
+        # PyTorch says on many lines what an argument would have led to.
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"The architecture {name!r} cannot be built: {first}.") from error

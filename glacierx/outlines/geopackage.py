@@ -243,7 +243,7 @@ def read_record(path: PathLike, layer: str | None = None) -> dict[str, Any]:
 def _record(source: VectorLayer) -> dict[str, Any]:
     try:
         record = json.loads(source.tags.get(RECORD_TAG, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 # By so much does the scale of a map that is meant for measuring differ from the ground's.
 MAP_SCALE = 0.01
+LONGEST_ARGUMENTS = 4096
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,9 @@ class Card:
             ),
             "its arguments hold what the inputs and classes say": bool(
                 {"in_channels", "classes"} & set(self.arguments)
+            ),
+            f"its arguments are longer than {LONGEST_ARGUMENTS} letters": (
+                len(json.dumps(dict(self.arguments))) > LONGEST_ARGUMENTS
             ),
             "a role is listed twice": len(set(roles)) != len(roles),
             f"its tta is {self.tta!r}": self.tta not in VIEWS,
@@ -178,7 +182,7 @@ class Card:
         """
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"The card of {name} is not JSON: {error}.") from error
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise ModelError(f"The card of {name} has another format than {FORMAT}.")
@@ -189,10 +193,10 @@ class Card:
             )
         try:
             return cls(**_typed(data))
-        except ModelError:
-            raise
-        except (TypeError, ValueError, KeyError) as error:
-            raise ModelError(f"The card of {name} cannot be read: {error}.") from error
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from error
+        except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+            raise ModelError(f"The card of {name} cannot be read: {str(error)[:300]}.") from error
 
 
 def _typed(data: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from glacierx.predict.modelfile import (
 )
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
+from glacierx.scene.staging import is_there
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
@@ -68,10 +69,10 @@ def find_model(path: PathLike) -> Path:
     """
     given = Path(path)
     # A folder of that name is no model, and does not hide one that ships.
-    if given.is_file():
+    if is_there(given):
         return given
     shipped = WEIGHTS / f"{path}.safetensors"
-    if given.name == str(path) and shipped.exists():
+    if given.name == str(path) and is_there(shipped):
         return shipped
     names = ", ".join([*(name for name in METHODS if name != "rf"), *shipped_models()])
     raise ModelError(f"There is no model file {path}, and no model of that name ({names}).")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 from glacierx.errors import ModelError
 from glacierx.networks import build
 from glacierx.predict.card import Card
-from glacierx.scene.staging import staged
+from glacierx.scene.staging import is_there, staged
 
 if TYPE_CHECKING:
     from glacierx.scene.scene import Scene
 
 CARD_KEY = "glacierx_card"
 METHOD_KEY = "glacierx_method"
+LARGEST_HEADER = 16 * 2**20
 """What the metadata of a network's file, and of a fitted pixel method's, hold it under."""
 
 
@@ -68,13 +70,18 @@ def build_model(card: Card, seed: int = 0) -> Model:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(
-            card.architecture,
-            in_channels=len(card.inputs),
-            classes=len(card.classes),
-            **card.arguments,
-        )
+        network = _network(card)
     return Model(network.eval(), card)
+
+
+def _network(card: Card) -> nn.Module:
+    network: nn.Module = build(
+        card.architecture,
+        in_channels=len(card.inputs),
+        classes=len(card.classes),
+        **card.arguments,
+    )
+    return network
 
 
 def save_network(
@@ -127,15 +134,26 @@ def load_network(path: str | Path) -> Model:
     """
     path = Path(path)
     card = load_card(path)
-    model = build_model(card)
-    expected = model.network.state_dict()
+    # A network without memory first: a card can ask for one that no machine holds.
+    try:
+        with torch.device("meta"):
+            expected = _network(card).state_dict()
+    except ModelError as error:
+        raise ModelError(f"The card of {path.name} cannot be used: {error}") from error
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - safetensors has no iterator
-            _check_weights(path.name, card, expected, found)
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - safetensors has no iterator
+            kinds = {name: part.get_dtype() for name, part in found.items()}
+            shapes = {name: tuple(part.get_shape()) for name, part in found.items()}
+            _check_weights(path.name, card, expected, shapes, kinds)
             weights = {name: file.get_tensor(name).to(expected[name].dtype) for name in found}
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise ModelError(
+            f"{path.name} holds weights that are not numbers. The file is damaged; get it again."
+        )
+    model = build_model(card)
     model.network.load_state_dict(weights)
     return Model(model.network.eval(), card, sha256_of(path))
 
@@ -192,10 +210,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _check_kind(path: Path) -> None:
-    if not path.is_file():
+    if not is_there(path):
         raise ModelError(f"The model file {path} does not exist. Check the path.")
     with path.open("rb") as file:
         start = file.read(9)
+    told = int.from_bytes(start[:8], "little")
     # A safetensors file begins with a length, whose bytes can be those of a pickle or an archive.
     header = start[8:9] == b"{"
     pickled = not header and (start[:2] == b"PK" or start[:1] == b"\x80")
@@ -204,11 +223,19 @@ def _check_kind(path: Path) -> None:
             f"{path.name} is a pickle, which can run any code when it is loaded, so glacierx never "
             "does. Convert its weights to safetensors where you trust them."
         )
+    if header and told > min(LARGEST_HEADER, path.stat().st_size - 8):
+        raise ModelError(
+            f"{path.name} cannot be read as safetensors: it says that its header has {told} bytes "
+            f"and has {path.stat().st_size} itself; at most {LARGEST_HEADER} are read. "
+            "The file is damaged or cut short; get it again."
+        )
     if not header:
         raise ModelError(f"{path.name} is not a safetensors file. Give one that glacierx saved.")
 
 
-def _check_weights(name: str, card: Card, expected: Any, found: Any) -> None:
+def _check_weights(
+    name: str, card: Card, expected: Any, found: dict[str, Any], kinds: dict[str, str]
+) -> None:
     def listed(names: set[str]) -> str:
         return ", ".join(sorted(names)[:3]) + (" ..." if len(names) > 3 else "")
 
@@ -220,6 +247,13 @@ def _check_weights(name: str, card: Card, expected: Any, found: Any) -> None:
         f"{key} is {list(found[key])} and should be {list(expected[key].shape)}"
         for key in sorted(wrong)[:2]
     ]
+    # F32, BF16, F8_E4M3 ...; counts are I64.
+    odd = [
+        f"{key} is of type {kinds[key]}"
+        for key in sorted(set(found) & set(expected))
+        if not re.match("B?F" if expected[key].is_floating_point() else "[IU]", kinds[key])
+    ]
+    problems += odd[:2]
     if problems:
         arguments = json.dumps(dict(card.arguments))
         raise ModelError(

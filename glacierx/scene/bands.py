@@ -11,6 +11,7 @@ from rasterio.enums import ColorInterp
 from glacierx.errors import OptionError, SceneError
 from glacierx.scene.raster import PathLike, base_name, is_remote, open_dataset
 from glacierx.scene.sensors import ROLES, Sensor
+from glacierx.scene.staging import is_there
 
 BandChoice = str | Sequence[str] | Mapping[str, int | str | Path]
 """``"blue=1,nir=2"``, ``"blue,green,-,nir"``, a list of roles, or role to number or file."""
@@ -168,7 +169,7 @@ def _source(scene: PathLike | None, role: str, target: int | str) -> BandSource:
         path, index = str(scene), target
     else:
         path, index = _split_index(target)
-        if scene is not None and not is_remote(path) and (inside := Path(scene) / path).exists():
+        if scene is not None and not is_remote(path) and is_there(inside := Path(scene) / path):
             path = str(inside)
     with open_dataset(path, f"{role} band's file") as dataset:
         if index is None and dataset.count > 1:

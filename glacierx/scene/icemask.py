@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import fiona
 import numpy as np
-import rasterio
 import rasterio.features
 import shapely
 from fiona.errors import FionaError
@@ -12,13 +10,14 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from glacierx.errors import GridError, OptionError, SceneError
+from glacierx.errors import GridError, OptionError, OutlineError, SceneError
 from glacierx.scene.geodesy import is_near, part_near, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
 from glacierx.scene.masks import ROOM_M
 from glacierx.scene.raster import PathLike, base_name, is_remote
 from glacierx.scene.rastermask import RasterMask
+from glacierx.scene.trust import open_features, open_pixels
 from glacierx.scene.vector import has_layer, polygon_rows, polygons_of, read_layer
 
 VECTORS = (".gpkg", ".shp", ".geojson", ".json", ".fgb", ".kml", ".gml", ".gdb", ".sqlite")
@@ -100,7 +99,7 @@ def open_ice_mask(path: PathLike, choice: MaskChoice = MaskChoice()) -> IceMask:
         GridError: It lies nowhere on Earth.
         OutlineError: It is a vector file without polygons, or with several layers.
     """
-    if not str(path) or (Path(path).is_dir() and Path(path).suffix.lower() != ".gdb"):
+    if not str(path) or (_is_folder(path) and Path(path).suffix.lower() != ".gdb"):
         raise SceneError(
             f"{str(path) or 'An empty name'!r} is no file. Give a raster or a vector file."
         )
@@ -111,6 +110,13 @@ def open_ice_mask(path: PathLike, choice: MaskChoice = MaskChoice()) -> IceMask:
     else:
         kind = OutlineMask if _is_vector_only(path) else RasterMask
     return kind(path, choice)
+
+
+def _is_folder(path: PathLike) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # The name is too long, or it lies where nobody may look.
+        return False
 
 
 def check_effect(choice: MaskChoice, mask: IceMask, prefix: str = "--") -> None:
@@ -137,20 +143,24 @@ def check_effect(choice: MaskChoice, mask: IceMask, prefix: str = "--") -> None:
 def _is_raster_package(path: PathLike) -> bool:
     """Tell whether a file with a vector's ending holds pixels, as a GeoPackage can."""
     try:
-        with rasterio.open(str(path)) as file:
+        with open_pixels(str(path), remote=is_remote(path)) as file:
             return bool(file.count)
-    except (RasterioError, OSError):
+    except SceneError:
+        raise
+    except (RasterioError, OSError, ValueError):
         return False
 
 
 def _is_vector_only(path: PathLike) -> bool:
-    if not is_remote(path) and not Path(path).exists():
-        return False
     if _is_raster_package(path):
         return False
     try:
-        with fiona.open(str(path)) as file:
+        if not is_remote(path) and not Path(path).exists():
+            return False
+        with open_features(str(path), remote=is_remote(path)) as file:
             return str(file.schema["geometry"]) != "None"
+    except OutlineError:
+        raise
     except (FionaError, OSError, ValueError):
         return False
 

@@ -81,6 +81,24 @@ def own_probability_band(dataset: Any) -> int | None:
     return classes.index(GLACIER) + 1 if named and _is_own(dataset, 1) else None
 
 
+def own_threshold(tags: Mapping[str, str], name: str) -> float:
+    """Return the threshold that a probability map says goes with it, 0.5 where it says none.
+
+    Raises:
+        SceneError: It says something else than a number from 0 to 1.
+    """
+    text = tags.get("GLACIERX_THRESHOLD", "0.5")
+    try:
+        if not 0 <= float(text) <= 1:
+            raise ValueError
+    except ValueError as error:
+        raise SceneError(
+            f"{name} says that its threshold is {text[:40]!r}; expected a number from 0 to 1. "
+            "Remove the tag GLACIERX_THRESHOLD (gdal_edit.py -unsetmd)."
+        ) from error
+    return float(text)
+
+
 def _is_own(dataset: Any, band: int) -> bool:
     return bool(
         dataset.tags().get("GLACIERX_KIND") == "probability"
@@ -109,13 +127,15 @@ class Prediction(Handle):
         self.grid = dataset_grid(self._file, "probability map")
         tags = self._file.tags()
         self.record: dict[str, Any] = _json_tag(tags, "GLACIERX_RECORD", {})
-        self.threshold = float(tags.get("GLACIERX_THRESHOLD", 0.5))
+        self.threshold = own_threshold(tags, self.name)
         self.aoi = aoi
         self.limited = aoi is not None or tags.get("GLACIERX_AOI") == "yes"
         self._band = self._glacier_band(_json_tag(tags, "GLACIERX_CLASSES", [GLACIER]))
         self._scale = float(self._file.scales[self._band - 1])
         self._offset = float(self._file.offsets[self._band - 1])
         self._own = _is_own(self._file, self._band)
+        if np.dtype(self._file.dtypes[self._band - 1]).kind not in "iuf":
+            raise SceneError(f"{self.name} holds complex numbers. Give probabilities from 0 to 1.")
         self._background = nodata_is_background(self._file, self._band)
         self._temporary: TemporaryDirectory[str] | None = None
 
@@ -212,7 +232,7 @@ def open_prediction(
 def _json_tag(tags: Mapping[str, str], name: str, default: Any) -> Any:
     try:
         value = json.loads(tags[name])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return default
     return value if isinstance(value, type(default)) else default
 

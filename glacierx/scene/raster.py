@@ -12,6 +12,7 @@ import rasterio
 import shapely
 import shapely.affinity
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import reproject
@@ -21,6 +22,8 @@ from shapely import Polygon
 from glacierx.errors import GridError, SceneError
 from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.grid import Grid
+from glacierx.scene.limits import check_size
+from glacierx.scene.trust import open_pixels
 
 PathLike = str | Path
 
@@ -87,15 +90,18 @@ def open_dataset(path: PathLike, what: str = "raster", *, workers: int = 1) -> A
         SceneError: The file is missing, unreadable, or a container of several rasters.
     """
     name = base_name(path)
-    if not is_remote(path):
+    remote = is_remote(path)
+    if not remote:
         _check_local(Path(path), name, what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             # GeoTIFFs take the number from here when they are opened; other formats have no such.
             with rasterio.Env(GDAL_NUM_THREADS=str(workers)):
-                dataset = rasterio.open(str(path))
-    except (RasterioError, OSError) as error:
+                dataset = open_pixels(str(path), remote=remote)
+    except SceneError:
+        raise
+    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
         raise SceneError(
             f"{name} cannot be read as a raster: {gdal_reason(error)}. "
             f"Give a file that GDAL opens (gdalinfo {name})."
@@ -105,6 +111,11 @@ def open_dataset(path: PathLike, what: str = "raster", *, workers: int = 1) -> A
         dataset.close()
         listed = f" It holds {', '.join(parts[:6])}; give one of them." if parts else ""
         raise SceneError(f"{name} has no bands of its own.{listed}")
+    try:
+        check_size(dataset, name)
+    except SceneError:
+        dataset.close()
+        raise
     return dataset
 
 
@@ -127,16 +138,24 @@ def raster_parts(path: PathLike) -> list[str]:
 
 
 def _check_local(path: Path, name: str, what: str) -> None:
-    if path.is_dir():
+    try:
+        folder, there, empty = path.is_dir(), path.exists(), path.is_file() and _is_empty(path)
+    except OSError as error:
+        raise SceneError(f"The {what} {path} cannot be read: {error.strerror}.") from error
+    if folder:
         raise SceneError(
             f"{path} is a folder, and the {what} is a file. "
             "Name the files of its bands: --bands green=B03.tif,nir=B08.tif,..."
         )
     # GDAL also opens names that are not files, such as a subdataset or GTIFF_DIR:2:x.tif.
-    if not path.exists() and ":" not in str(path):
+    if not there and ":" not in str(path):
         raise SceneError(f"The {what} {path} does not exist. Check the path.")
-    if path.is_file() and path.stat().st_size == 0:
+    if empty:
         raise SceneError(f"{name} is empty (0 bytes). Copy or download it again.")
+
+
+def _is_empty(path: Path) -> bool:
+    return path.stat().st_size == 0
 
 
 def dataset_grid(dataset: Any, what: str = "raster") -> Grid:
@@ -159,7 +178,13 @@ def dataset_grid(dataset: Any, what: str = "raster") -> Grid:
             f"The {what} {name} has no CRS, so it lies nowhere on Earth. "
             "Write one into it with gdal_edit.py -a_srs EPSG:... FILE."
         )
-    return Grid(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+    try:
+        grid = Grid(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+        # Where its middle is nowhere on Earth, it is told before any work.
+        _ = grid.pixel_m
+    except GridError as error:
+        raise GridError(f"The {what} {name} lies nowhere: {error}") from error
+    return grid
 
 
 def read_window(
@@ -186,7 +211,7 @@ def read_window(
         return np.asarray(
             dataset.read(list(bands), window=window, out_shape=size, resampling=resampling)
         )
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         raise SceneError(_damaged(dataset, window, error)) from error
 
 
@@ -200,7 +225,7 @@ def read_mask(
     """
     try:
         return np.asarray(dataset.read_masks(band, window=window, out_shape=shape), bool)
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         raise SceneError(_damaged(dataset, window, error)) from error
 
 

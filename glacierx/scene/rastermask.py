@@ -11,7 +11,7 @@ from glacierx.errors import GridError, OptionError, SceneError
 from glacierx.scene.grid import Grid
 from glacierx.scene.icewindow import EVERY, IceMask, IceWindow, MaskChoice
 from glacierx.scene.masks import number_range
-from glacierx.scene.prediction import own_probability_band
+from glacierx.scene.prediction import own_probability_band, own_threshold
 from glacierx.scene.raster import (
     PathLike,
     dataset_grid,
@@ -63,7 +63,7 @@ class RasterMask(IceMask):
                 raise self._swapped()
             self.kind = "probability"
             if self.threshold is None:
-                self.threshold = float(self.tags.get("GLACIERX_THRESHOLD", 0.5))
+                self.threshold = own_threshold(self.tags, self.name)
         elif self.threshold is not None:
             self.kind = "probability"
             if self._whole or positive is not None:

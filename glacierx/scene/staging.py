@@ -124,6 +124,14 @@ def _own_folder(path: Path) -> Iterator[Path]:
             folder.rmdir()
 
 
+def is_there(path: str | Path) -> bool:
+    """Tell whether there is a file of that name, whatever the name holds."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # It is too long, or in a folder that may not be looked into.
+        return False
+
+
 def check_free(path: str | Path, *, overwrite: bool = False) -> None:
     """Refuse a result that could not be written, or whose place is taken.
 

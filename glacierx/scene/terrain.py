@@ -56,6 +56,8 @@ class Dem(Handle):
         self._file = open_dataset(path, "DEM")
         self.band = self._choose_band(band)
         self.grid = dataset_grid(self._file, "DEM")
+        if np.dtype(self._file.dtypes[self.band - 1]).kind not in "iuf":
+            raise SceneError(f"{self.name} holds complex numbers. Give heights in metres.")
         unit = self._file.units[self.band - 1] or ""
         if re.search(r"\b(ft|foot|feet|inch(es)?|[kcdm]m)\b", unit.lower()):
             raise SceneError(

@@ -1,14 +1,14 @@
 """Polygons and their columns from any vector file."""
 
 import json
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fiona
 import numpy as np
 import pyproj
 import shapely
@@ -20,6 +20,7 @@ from glacierx.errors import OutlineError
 from glacierx.scene.geodesy import LONLAT, transform_points
 from glacierx.scene.grid import crs_name
 from glacierx.scene.raster import PathLike, base_name, gdal_reason, is_remote
+from glacierx.scene.trust import layers_in, open_features
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ def read_layer(path: PathLike, layer: str | None = None, prefer: Sequence[str] =
             could be meant.
     """
     name = base_name(path)
-    if not is_remote(path) and not Path(path).exists():
-        raise OutlineError(f"The vector file {path} does not exist. Check the path.")
     with _explained(name):
+        if not is_remote(path) and not Path(path).exists():
+            raise OutlineError(f"The vector file {path} does not exist. Check the path.")
         chosen = _choose_layer(path, layer, prefer)
-        with fiona.open(str(path), layer=chosen) as source:
+        with open_features(str(path), chosen, remote=is_remote(path)) as source:
             if not source.crs_wkt:
                 raise OutlineError(
                     f"{name} has no CRS, so its outlines lie nowhere on Earth. "
@@ -98,7 +99,7 @@ def has_layer(path: PathLike, layer: str) -> bool:
         OutlineError: It cannot be read.
     """
     with _explained(base_name(path)):
-        return layer in fiona.listlayers(str(path))
+        return layer in layers_in(str(path), remote=is_remote(path))
 
 
 def _check_place(name: str, geometry: NDArray[np.object_], crs: CRS) -> None:
@@ -126,7 +127,7 @@ def _check_place(name: str, geometry: NDArray[np.object_], crs: CRS) -> None:
 @contextmanager
 def _explained(name: str) -> Any:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _undecoded():
             # Fiona speaks of fields that it cannot type; the columns we need are plain.
             warnings.simplefilter("ignore", RuntimeWarning)
             yield
@@ -144,9 +145,32 @@ def _explained(name: str) -> Any:
         ) from error
 
 
+@contextmanager
+def _undecoded() -> Iterator[None]:
+    """Keep from the screen that GDAL's words, which hold bytes of the file, are no UTF-8.
+
+    Fiona fails over them where nothing can be raised; what GDAL meant is raised all the same.
+    """
+    unraised, shown = sys.unraisablehook, sys.excepthook
+
+    def tell(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, UnicodeDecodeError):
+            unraised(unraisable)
+
+    def show(kind: Any, error: BaseException, trace: Any) -> None:
+        if not isinstance(error, UnicodeDecodeError):
+            shown(kind, error, trace)
+
+    sys.unraisablehook, sys.excepthook = tell, show
+    try:
+        yield
+    finally:
+        sys.unraisablehook, sys.excepthook = unraised, shown
+
+
 def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> str:
     name = base_name(path)
-    layers: list[str] = list(fiona.listlayers(str(path)))
+    layers = layers_in(str(path), remote=is_remote(path))
     listed = ", ".join(layers) or "none"
     if layer is not None:
         if layer not in layers:
@@ -166,7 +190,7 @@ def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> s
 
 
 def _has_geometry(path: PathLike, layer: str) -> bool:
-    with fiona.open(str(path), layer=layer) as source:
+    with open_features(str(path), layer, remote=is_remote(path)) as source:
         return str(source.schema["geometry"]) != "None"
 
 

@@ -194,7 +194,7 @@ def _number(value: Any, key: str, where: str) -> float | int:
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
         kind = "a whole number" if key in WHOLE else "a number"
-        raise SceneError(f"{where}: {key} is {value!r}. It takes {kind}.") from error
+        raise SceneError(f"{where}: {key} is {repr(value)[:40]}. It takes {kind}.") from error
     return int(number) if key in WHOLE else number
 
 

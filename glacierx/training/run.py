@@ -247,7 +247,7 @@ class _Run:
         for number, source in enumerate(self._held[:: max(1, len(self._held) // PICTURES)]):
             logit = predict_source(network, source, self._view)
             # Scenes of several folders can have one name, and a name can hold anything.
-            name = re.sub(r"[^\w-]+", "_", str(Path(source.name).with_suffix("")))
+            name = re.sub(r"[^\w-]+", "_", str(Path(source.name).with_suffix("")))[:100]
             draw_validation(source, logit, pictures / f"{number}_{name}.png")
 
 

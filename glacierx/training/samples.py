@@ -1,6 +1,8 @@
 """Labelled scenes that a network learns from, and the file that carries them to another machine."""
 
 import json
+import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,8 @@ OTHER, ICE, INVALID, IGNORED = 0, 1, 254, 255
 
 PARTS = ("train", "validation", "test")
 FORMAT = "glacierx samples 1"
+# A larger file is refused where it holds less than a hundredth of what it decodes to.
+SMALL_BYTES, MOST_DECODED = 2**30, 100
 
 Values = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -177,6 +181,7 @@ def load_samples(path: str | Path) -> tuple[list[Sample], dict[str, Any]]:
     """
     path = Path(path)
     try:
+        _check_members(path)
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             card = json.loads(bytes(file["card"]).decode())
             if card.get("format") != FORMAT:
@@ -196,10 +201,30 @@ def load_samples(path: str | Path) -> tuple[list[Sample], dict[str, Any]]:
         ) from error
 
 
+def _check_members(path: Path) -> None:
+    """Refuse arrays that are larger than the file says, before there is memory for them."""
+    whole = 0
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    read = np.lib.format.read_array_header_2_0
+                shape, _, kind = read(member)
+            if math.prod(shape) * kind.itemsize > info.file_size:
+                raise ValueError(f"{info.filename} says that it is larger than it is")
+            whole += info.file_size
+    if whole > max(SMALL_BYTES, MOST_DECODED * path.stat().st_size):
+        raise ValueError(f"it is nearly empty, or made to fill memory ({whole} bytes of zeros)")
+
+
 def _sample(entry: Mapping[str, Any], values: NDArray[Any], label: NDArray[Any]) -> Sample:
     roles = tuple(str(role) for role in entry["roles"])
     if values.shape != (len(roles), *label.shape) or values.dtype != np.float16:
         raise ValueError(f"the planes of {entry['name']} do not fit its labels")
+    if not (0 < float(entry["gsd_m"]) < math.inf and 0 <= float(entry["weight"]) < math.inf):
+        raise ValueError(f"the gsd_m or weight of {entry['name']} is no such number")
     if entry["part"] not in PARTS:
         raise ValueError(f"{entry['name']} belongs to {entry['part']!r}, which is no part")
     return Sample(

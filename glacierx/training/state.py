@@ -100,7 +100,7 @@ def read_about(path: Path) -> dict[str, Any]:
         if {"about", "optimizer"} - set(about):
             raise KeyError("about")
         return about
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} is no state of a training run, or is damaged. Delete the folder "
             f"{path.parent.name} and start anew."
