@@ -361,3 +361,12 @@ def test_nothing_speaks_of_a_machine():
             text = path.read_text()
             assert "/work/" not in text or path.name == "test_docs.py", path
             assert "/tmp/" not in text or path.name == "test_docs.py", path
+
+
+def test_the_tests_that_promises_name_exist():
+    text = (ROOT / "docs" / "promises.md").read_text()
+    named = re.findall(r"`(tests/\S+\.py)` ((?:`test_\w+`(?:, )?)+)", text)
+    assert len(named) > 15
+    for file, tests in named:
+        for name in re.findall(r"`(\w+)`", tests):
+            assert f"def {name}(" in (ROOT / file).read_text(), (file, name)
