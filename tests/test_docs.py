@@ -370,3 +370,16 @@ def test_the_tests_that_promises_name_exist():
     for file, tests in named:
         for name in re.findall(r"`(\w+)`", tests):
             assert f"def {name}(" in (ROOT / file).read_text(), (file, name)
+
+
+def test_the_tables_of_scaling_are_those_of_its_benchmark():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "scaling.py"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() in (ROOT / "docs" / "scaling.md").read_text()
+    [all_regions] = [line for line in done.stdout.splitlines() if line.startswith("| All")][:1]
+    # 274,531 glaciers are in RGI 7.0; the ground at 10 m has 100 pixels to the hectare.
+    assert "| 274,531 |" in all_regions
+    caps, others = 105010 + 40861 + 90482 + 11020 + 33959 + 51551 + 133432, 240_354
+    assert f"| {(3 * caps + 15 * others) / 100:,.0f} |" in all_regions
