@@ -1,5 +1,9 @@
 """Grids, discs and files that tests are made of."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import rasterio
 import shapely
@@ -97,6 +101,16 @@ def run_command(*arguments, code=0):
         assert "Traceback" not in result.output
         return line
     return result
+
+
+def start_command(*arguments, folder):
+    """Start glacierx in a folder as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "glacierx", *map(str, arguments)],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Of tests that run in the background a process would inherit that it ignores SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 TINY = {"depth": 18, "widths": [4, 4, 4, 4, 16], "pyramid_width": 4, "low_width": 2}

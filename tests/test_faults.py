@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import box, disc, run_command, tiny_card, utm_grid, write_outlines
+from factories import box, disc, run_command, start_command, tiny_card, utm_grid, write_outlines
 
 import glacierx as gx
 from glacierx.predict.modelfile import build_model, save_network
@@ -112,15 +112,6 @@ def test_a_folder_that_vanishes_is_one_line(scene, tmp_path, monkeypatch):
     assert "p.tif" in line or "o.gpkg" in line
 
 
-def start(*arguments, folder):
-    return subprocess.Popen(
-        [sys.executable, "-m", "glacierx", *map(str, arguments)],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # Of tests that run in the background a process would inherit that it ignores SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-
-
 def wait_for(found, seconds=60):
     deadline = time.monotonic() + seconds
     while not found() and time.monotonic() < deadline:
@@ -136,7 +127,7 @@ def test_a_signal_keeps_what_can_be_resumed_and_nothing_else(make_scene, tmp_pat
     folder = tmp_path / "out"
     folder.mkdir()
     kept = folder / ".o.gpkg.rows"
-    with start(*arguments, folder=folder) as process:
+    with start_command(*arguments, folder=folder) as process:
         # A header and a record or two.
         wait_for(lambda: kept.exists() and kept.stat().st_size > 4000)
         sent = time.monotonic()
@@ -149,7 +140,7 @@ def test_a_signal_keeps_what_can_be_resumed_and_nothing_else(make_scene, tmp_pat
     assert "the same command with --resume goes on" in told
     assert "no half-written file is left" in told
     assert names(folder) == [".o.gpkg.rows"]
-    with start(*arguments, "--resume", folder=folder) as process:
+    with start_command(*arguments, "--resume", folder=folder) as process:
         process.communicate(timeout=120)
     assert process.returncode == 0
     assert names(folder) == ["o.gpkg", "p.tif"]
@@ -209,9 +200,9 @@ def test_of_two_commands_on_one_output_one_wins(make_scene, network, tmp_path):
     arguments = ("predict", scene, "--model", network, "-o", "p.tif")
     folder = tmp_path / "out"
     folder.mkdir()
-    with start(*arguments, folder=folder) as first:
+    with start_command(*arguments, folder=folder) as first:
         wait_for(lambda: (folder / ".p.tif.part" / "lock").exists())
-        with start(*arguments, folder=folder) as second:
+        with start_command(*arguments, folder=folder) as second:
             _, told = second.communicate(timeout=60)
         first.communicate(timeout=120)
     assert (first.returncode, second.returncode) == (0, 5)

@@ -3,9 +3,6 @@
 import hashlib
 import json
 import re
-import signal
-import subprocess
-import sys
 from importlib import import_module
 
 import fiona
@@ -14,7 +11,7 @@ import pytest
 import rasterio
 import shapely
 from click.testing import CliRunner
-from factories import box, disc, utm_grid, write_outlines, write_tif
+from factories import box, disc, start_command, utm_grid, write_outlines, write_tif
 from factories import run_command as run
 
 import glacierx as gx
@@ -521,17 +518,8 @@ def test_every_help_ends_with_an_example(command):
     assert "Example:" in text
 
 
-def processes(*arguments, folder):
-    return subprocess.Popen(
-        [sys.executable, "-m", "glacierx", *map(str, arguments)],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # Of tests that run in the background a process would inherit that it ignores SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-
-
 def test_progress_is_silent_unless_on_a_terminal(scene, tmp_path):
-    with processes("extract", scene, "-o", "o.gpkg", folder=tmp_path) as process:
+    with start_command("extract", scene, "-o", "o.gpkg", folder=tmp_path) as process:
         out, err = process.communicate(timeout=120)
     assert out == "o.gpkg\n"
     assert "%" not in err
