@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from glacierx.batch.batch import Batch, batch
     from glacierx.doctor import examine
     from glacierx.errormap import draw_errors
     from glacierx.errors import (
+        BatchError,
+        BusyError,
         CheckError,
         ExtraError,
         GlacierxError,
@@ -82,6 +85,9 @@ _HOMES = {
     "AdaptOptions": "options",
     "Adapted": "training.adapt",
     "Band": "scene.sensors",
+    "Batch": "batch.batch",
+    "BatchError": "errors",
+    "BusyError": "errors",
     "Card": "predict.card",
     "CheckError": "errors",
     "Comparison": "evaluate.compare",
@@ -129,6 +135,7 @@ _HOMES = {
     "TrainOptions": "options",
     "adapt": "training.adapt",
     "add_attributes": "outlines.attributes",
+    "batch": "batch.batch",
     "build_model": "predict.modelfile",
     "compare": "evaluate.compare",
     "draw_errors": "errormap",
@@ -164,6 +171,9 @@ __all__ = [
     "AdaptOptions",
     "Adapted",
     "Band",
+    "Batch",
+    "BatchError",
+    "BusyError",
     "Card",
     "CheckError",
     "Comparison",
@@ -209,6 +219,7 @@ __all__ = [
     "TrainOptions",
     "adapt",
     "add_attributes",
+    "batch",
     "build_model",
     "compare",
     "draw_errors",
