@@ -124,7 +124,8 @@ class Cluster:
 
     def _ended(self, futures: Sequence[Any]) -> list[Any]:
         try:
-            ended = self._dask.wait(futures, timeout=LOOK_S, return_when="FIRST_COMPLETED").done
+            with self._client.as_current():
+                ended = self._dask.wait(futures, timeout=LOOK_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             return []
         except Exception as error:

@@ -17,7 +17,8 @@ from glacierx.batch.tasks import Lost, Outcome, Task, Work
 from glacierx.scene.staging import abandon
 
 ATTEMPTS = 2
-PATIENCE_S = 1.0
+# The command line waits for less, and then a process that nobody hears ends by itself.
+PATIENCE_S = 10.0
 
 
 class Processes:
