@@ -50,17 +50,20 @@ def nothing(task: Task) -> Outcome:
     return Outcome(task.name, task.folder, DONE)
 
 
-def make(folder: Path, scenes: int, size: int) -> Path:
-    """Make scenes, one of them cut short, and their manifest."""
+def make(made: Path, folder: Path, scenes: int, size: int) -> Path:
+    """Make scenes, cut a copy of one of them short, and list them in a manifest."""
     lines = ["scene,dem,name"]
     for number in range(scenes):
         name = f"s{number:04}"
-        if not (folder / name).exists():
-            simulate(folder / name, SimulateOptions(size=size, gsd=30, seed=number + 1))
-            if number == scenes // 2:
-                scene = folder / name / "scene.tif"
-                os.truncate(scene, scene.stat().st_size // 2)
-        lines.append(f"{name}/scene.tif,{name}/dem.tif,{name}")
+        place = made.absolute() / f"{size}_{number:04}"
+        if not place.exists():
+            simulate(place, SimulateOptions(size=size, gsd=30, seed=number + 1))
+        scene = place / "scene.tif"
+        if number == scenes // 2:
+            whole = scene.read_bytes()
+            scene = folder / "scene.tif"
+            scene.write_bytes(whole[: len(whole) // 2])
+        lines.append(f"{scene},{place / 'dem.tif'},{name}")
     manifest = folder / "scenes.csv"
     manifest.write_text("\n".join(lines) + "\n")
     return manifest
@@ -150,7 +153,8 @@ def main() -> int:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(dir=given.work) as name:
         folder = Path(name)
-        manifest = make(given.work or folder, given.scenes, given.size)
+        folder = folder.absolute()
+        manifest = make(given.work or folder, folder, given.scenes, given.size)
         plain = one_by_one(manifest, folder / "plain")
         with cluster(given.workers) as made:
             many = demonstrate(made, manifest, folder / "out", given.kills)

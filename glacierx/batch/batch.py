@@ -180,6 +180,7 @@ class _Going:
         self._progress = progress
         self._fail_fast = fail_fast
         self._stopped = False
+        self._ended = 0
 
     def note(self, outcomes: Iterator[Outcome]) -> None:
         """Take outcomes as they come."""
@@ -188,8 +189,9 @@ class _Going:
             if outcome.state == FAILED and not outcome.skipped:
                 self._stopped = self._fail_fast
             if self._progress:
-                ended = sum(one.state != BUSY for one in self._outcomes.values())
-                self._progress(ended, len(self._tasks), "scenes")
+                if outcome.state != BUSY:
+                    self._ended += 1
+                self._progress(self._ended, len(self._tasks), "scenes")
 
     def run(self, runner: Runner, work: Work, say: Callable[[str], None]) -> None:
         """Do what is left; wait for what others do, and take over what they leave."""

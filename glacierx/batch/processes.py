@@ -6,7 +6,7 @@ import queue
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
@@ -46,6 +46,7 @@ class Processes:
         """Do each task in one of the processes; see `Runner`."""
         first = pickle.dumps(work)
         places: list[_Place] = []
+        begun: Counter[str] = Counter()
         again: deque[Task] = deque()
         try:
             while True:
@@ -57,17 +58,19 @@ class Processes:
                         break
                     if slot == len(places):
                         places.append(_Place(self._environments[slot], first))
+                    begun[task.name] += 1
                     places[slot].begin(task)
                 working = [place for place in places if place.task is not None]
                 if not working:
                     return
                 for place in _ready(working):
-                    outcome = place.take(lost)
-                    if outcome is None:
-                        again += [place.task] if place.task else []
-                        place.task = None
+                    task, answer = place.take()
+                    if isinstance(answer, Outcome):
+                        yield answer
+                    elif begun[task.name] < ATTEMPTS:
+                        again.append(task)
                     else:
-                        yield outcome
+                        yield lost(task, *_reason(answer))
         finally:
             _end(places)
 
@@ -80,12 +83,10 @@ class _Place:
         self.process: Any = None
         self.pipe: Connection
         self._environment, self._first = dict(environment), first
-        self._begun: dict[str, int] = {}
 
     def begin(self, task: Task) -> None:
         """Give a task to the process; make one where there is none."""
         self.task = task
-        self._begun[task.name] = self._begun.get(task.name, 0) + 1
         if self.process is None:
             self._start()
         with suppress(OSError):  # It has just died, which is found where its answer is awaited.
@@ -110,9 +111,10 @@ class _Place:
         with suppress(OSError):
             self.pipe.send_bytes(self._first)
 
-    def take(self, lost: Lost) -> Outcome | None:
-        """Return the outcome of the task; None where the process died and it may be tried again."""
-        assert self.task is not None
+    def take(self) -> tuple[Task, Outcome | int]:
+        """Return the task with its outcome, or with the exit code of the process that died."""
+        task, self.task = self.task, None
+        assert task is not None
         try:
             outcome: Outcome = pickle.loads(self.pipe.recv_bytes())
         except (EOFError, OSError):
@@ -120,11 +122,8 @@ class _Place:
             code = int(self.process.exitcode)
             self.pipe.close()
             self.process = None
-            if self._begun[self.task.name] < ATTEMPTS:
-                return None
-            outcome = lost(self.task, *_reason(code))
-        self.task = None
-        return outcome
+            return task, code
+        return task, outcome
 
 
 def _ready(places: Sequence[_Place]) -> list[_Place]:

@@ -1,5 +1,6 @@
 """glacierx batch."""
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -113,10 +114,13 @@ def command(
     else:
         runner = local_runner(jobs, engine.device)
         defaults = with_decoders(defaults, runner.count)
-    done = batch(
-        scenes, output, defaults, Kept(**arguments), runner=runner, shard=shard,
-        fail_fast=not keep_going, progress=progress(), say=say,
-    )  # fmt: skip
+    with ExitStack() as stack:
+        if isinstance(runner, Cluster):
+            stack.callback(runner.close)
+        done = batch(
+            scenes, output, defaults, Kept(**arguments), runner=runner, shard=shard,
+            fail_fast=not keep_going, progress=progress(), say=say,
+        )  # fmt: skip
     click.echo(done)
     say(summary(done.outcomes))
     say(f"Written: {done.results}")

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -353,7 +354,7 @@ def test_a_killed_process_costs_its_scene_one_try(three):
 
 def test_a_scene_that_kills_its_process_fails_alone(three):
     shutil.copy(three / "a.tif", three / "victim.tif")
-    done = run(three, "*.tif", runner=Processes(), work=batch_work.killed_always)
+    done = run(three, "*.tif", runner=Processes([{}, {}]), work=batch_work.killed_always)
     assert told(done) == ["done", "failed", "done", "failed"]
     victim = done.outcomes[-1]
     assert victim.exit_code == 128 + 9
@@ -402,6 +403,38 @@ def test_a_network_is_loaded_once(three, monkeypatch):
         plain = gx.extract(scene, three / "m.safetensors")
     gx.write_outlines(plain, three / "plain.gpkg")
     assert (three / "out/c/c.gpkg").read_bytes() == (three / "plain.gpkg").read_bytes()
+
+
+def test_processes_share_gpus_and_processors(monkeypatch):
+    import torch
+
+    from glacierx.batch.batch import local_runner, with_decoders
+    from glacierx.predict import device
+
+    monkeypatch.setattr(sys.modules["glacierx.batch.batch"], "cores", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert local_runner(None)._environments == [{}]
+    threads = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    assert local_runner(4)._environments == [threads] * 4
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert device.gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, 7")
+    cards = [one["CUDA_VISIBLE_DEVICES"] for one in local_runner(None)._environments]
+    assert cards == ["5", "7"]
+    cards = [one["CUDA_VISIBLE_DEVICES"] for one in local_runner(3)._environments]
+    assert cards == ["5", "7", "5"]
+    assert local_runner(None, "cpu")._environments == [{}]
+    assert with_decoders({}, 4) == {"workers": 2}
+    assert with_decoders({"workers": 3}, 4) == {"workers": 3}
+    assert with_decoders({}, 1) == {}
+
+
+def test_the_environment_of_a_process_is_there_before_its_work(three):
+    [outcome] = Processes([{"GLACIERX_TEST": "here"}]).run(
+        batch_work.environment, iter([one_task(three)]), note_lost
+    )
+    assert outcome.reason == "here"
 
 
 def test_a_task_can_be_sent(three):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import batch_work
 import pytest
-from factories import disc
+from factories import disc, run_command
 
 from glacierx.batch import cluster
 from glacierx.batch.batch import Kept, batch
@@ -132,6 +132,25 @@ def test_a_worker_looks_at_the_files(tmp_path):
 def test_the_check_leaves_nothing(connect, make_scene, tmp_path):
     batch(make_scene(MASK), tmp_path / "out", {"model": "ndsi"}, Kept(), runner=connect())
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.jsonl", "scene"]
+
+
+def test_the_command_uses_a_cluster(local, scene_folder):
+    flags = ("-o", scene_folder / "out", "--model", "ndsi", "--scheduler", local.scheduler_address)
+    gpu = (*flags, "--worker-resource", "GPU=1")
+    result = run_command("batch", scene_folder / "*.tif", *gpu)
+    assert "2 scenes: 2 done\n" in result.stderr
+    line = run_command("batch", scene_folder / "*.tif", *flags[:-1], "tcp://127.0.0.1:1", code=2)
+    assert "No Dask scheduler answers" in line
+    other = ("--overwrite", "--worker-resource", "TPU=1")
+    assert "has TPU=1" in run_command("batch", scene_folder / "*.tif", *flags, *other, code=2)
+
+
+@pytest.fixture
+def scene_folder(make_scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 1)
+    for name in ("a", "b"):
+        make_scene(MASK, name=f"{name}.tif")
+    return tmp_path
 
 
 @pytest.mark.filterwarnings("ignore")
