@@ -103,6 +103,8 @@ def command(
         raise OptionError(
             "--worker-resource is for --scheduler. Give its address, or leave it out."
         )
+    if jobs is not None and scheduler:
+        raise OptionError("--jobs is for this machine, and --scheduler for a cluster. Give one.")
     groups = (engine, predicting, outlining, dividing)
     defaults = {name: value for group in groups for name, value in asdict(group).items()}
     defaults |= {**scene, "divides": divides}

@@ -4,6 +4,7 @@ import shutil
 import sys
 import threading
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from glacierx.batch.processes import Processes
 from glacierx.batch.status import STATUS, read_status
 from glacierx.batch.tasks import DONE, FAILED, Sequential, Task, parse_shard
 from glacierx.batch.work import note_lost, run_scene, settle
-from glacierx.errors import BatchError, ModelError, OptionError, OutputError
+from glacierx.errors import BatchError, ModelError, OptionError, OutputError, ResumeError
 from glacierx.predict.modelfile import build_model, save_network
 from glacierx.scene.staging import staged
 
@@ -381,6 +382,26 @@ def test_what_was_done_before_its_process_died_stays_done(three):
     assert run_scene(task).state == DONE
     assert note_lost(task, "killed", 137).state == DONE
     assert note_lost(replace(task, run="next"), "killed", 137).state == FAILED
+
+
+def test_it_goes_on_from_finished_rows_of_the_same_run_alone(three, monkeypatch):
+    from glacierx.batch import work
+
+    asked = []
+    real = work.extract_to
+
+    def other_rows(*args, resume, **kwargs):
+        asked.append(resume)
+        if resume:
+            warnings.warn("Finished rows are kept", gx.GlacierxWarning, stacklevel=2)
+            raise ResumeError("The rows are of another run.")
+        return real(*args, resume=resume, **kwargs)
+
+    monkeypatch.setattr(work, "extract_to", other_rows)
+    [outcome] = run(three, "a.tif").outcomes
+    assert outcome.state == DONE
+    assert asked == [True, False]
+    assert not any("rows" in text for text in outcome.warnings)
 
 
 def test_a_model_that_is_not_there_ends_it_at_once(three):
