@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from glacierx.batch.batch import Batch, batch
     from glacierx.doctor import examine
     from glacierx.errormap import draw_errors
     from glacierx.errors import (
+        BatchError,
+        BusyError,
         CheckError,
         ExtraError,
         GlacierxError,
@@ -83,6 +86,9 @@ _HOMES = {
     "AdaptOptions": "options",
     "Adapted": "training.adapt",
     "Band": "scene.sensors",
+    "Batch": "batch.batch",
+    "BatchError": "errors",
+    "BusyError": "errors",
     "Card": "predict.card",
     "CheckError": "errors",
     "Comparison": "evaluate.compare",
@@ -131,6 +137,7 @@ _HOMES = {
     "adapt": "training.adapt",
     "add_attributes": "outlines.attributes",
     "allow_vrt": "scene.trust",
+    "batch": "batch.batch",
     "build_model": "predict.modelfile",
     "compare": "evaluate.compare",
     "draw_errors": "errormap",
@@ -166,6 +173,9 @@ __all__ = [
     "AdaptOptions",
     "Adapted",
     "Band",
+    "Batch",
+    "BatchError",
+    "BusyError",
     "Card",
     "CheckError",
     "Comparison",
@@ -212,6 +222,7 @@ __all__ = [
     "adapt",
     "add_attributes",
     "allow_vrt",
+    "batch",
     "build_model",
     "compare",
     "draw_errors",

@@ -25,6 +25,7 @@ PYTHONS = (3, 11), (3, 13)
 # Where a package is imported by another name than it is installed by.
 MODULES = {"pillow": "PIL", "scikit-image": "skimage"}
 EXTRAS = {
+    "distributed": "glacierx batch --scheduler needs it: pip install 'glacierx[dask]'",
     "openvino": "networks run faster on a CPU without bf16: pip install 'glacierx[openvino]'",
     "scikit-learn": "glacierx fit rf needs it: pip install 'glacierx[rf]'",
 }

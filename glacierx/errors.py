@@ -6,11 +6,13 @@
     ├── OptionError      (ValueError)    2  a tunable outside its range, an unknown name
     │   └── ResumeError                     finished rows that are of another run
     ├── ExtraError       (ImportError)   2  a library that only some work needs is not installed
+    ├── BatchError                       3  some scenes of a batch failed
     ├── SceneError       (OSError)       4  a file missing, unreadable or not what it should be
     │   └── MissingBandError                a role that the scene does not have
     ├── GridError        (ValueError)    4  a CRS or a grid that does not fit
     ├── OutlineError     (ValueError)    4  a vector layer that cannot be used
     ├── OutputError      (OSError)       5  a result that cannot be written
+    │   └── BusyError                       another run is writing it
     ├── ModelError       (ValueError)    6  a model missing, unsafe or inconsistent
     └── CheckError       (ValueError)    8  a score below what was asked for, a check that failed
 
@@ -23,6 +25,12 @@ from collections.abc import Sequence
 OUT_OF_MEMORY = 7
 INTERRUPTED = 130
 TERMINATED = 143
+
+
+MEMORY_ADVICE = (
+    "Memory ran out. Where a network runs use a smaller --patch-px or --batch, or --device cpu; "
+    "else a smaller region."
+)
 
 
 class GlacierxError(Exception):
@@ -45,6 +53,12 @@ class ExtraError(GlacierxError, ImportError):
     """A library is missing that an extra of glacierx installs."""
 
     exit_code = 2
+
+
+class BatchError(GlacierxError):
+    """Some scenes of a batch failed; the others are done."""
+
+    exit_code = 3
 
 
 class SceneError(GlacierxError, OSError):
@@ -91,6 +105,10 @@ class OutputError(GlacierxError, OSError):
     exit_code = 5
 
 
+class BusyError(OutputError):
+    """Another run is writing the same result."""
+
+
 class ModelError(GlacierxError, ValueError):
     """A model file is missing, unsafe, or its card and weights disagree."""
 
@@ -105,3 +123,9 @@ class CheckError(GlacierxError, ValueError):
 
 class GlacierxWarning(UserWarning):
     """The result is right, but something about it may surprise."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, without importing the libraries that have names for it."""
+    # torch.OutOfMemoryError and NumPy's _ArrayMemoryError.
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -14,9 +14,14 @@ from glacierx.scene.staging import staged
 
 
 class RunLog:
-    """Notes when a run began, and writes where and when it ran."""
+    """Notes when a run began, and writes where and when it ran.
 
-    def __init__(self) -> None:
+    Args:
+        command: The command, where another process was given it.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        self._command = list(sys.argv if command is None else command)
         self._began = datetime.now(UTC)
         self._clock = time.monotonic()
 
@@ -41,7 +46,7 @@ class RunLog:
         log = {
             "began": self._began.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._clock, 1),
-            "command": sys.argv,
+            "command": self._command,
             "inputs": [_absolute(file) for file in inputs],
             "outputs": [_absolute(file) for file in outputs],
             "record": record,

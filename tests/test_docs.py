@@ -35,7 +35,7 @@ GROUPS = (
 )  # fmt: skip
 OF_TRAINING = (SplitOptions, TrainOptions, AdaptOptions)
 # What these print is a table, not the paths of results.
-TABLES = ("evaluate", "compare", "doctor", "verify")
+TABLES = ("batch", "evaluate", "compare", "doctor", "verify")
 
 
 def blocks(kind):
@@ -52,6 +52,8 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("readme")
     [manifest] = blocks("csv")
     (path / "scenes.csv").write_text(manifest)
+    [manifest] = blocks("jsonl")
+    (path / "many.jsonl").write_text(manifest)
     return path
 
 
@@ -128,6 +130,7 @@ def test_every_flag_of_the_readme_exists():
         for parameter in getattr(command, "params", []):
             known |= {*parameter.opts, *parameter.secondary_opts}
     known |= {flag for parameter in group.params for flag in parameter.opts}
+    known |= {"--array", "--nthreads", "--resources"}  # Of Slurm and Dask.
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", README))
     assert used <= known
 
@@ -307,6 +310,23 @@ def test_the_benchmark_of_pixel_methods_runs_on_made_scenes(tmp_path):
         assert line[26:].split()[0] == line[26:].split()[8] == "1.000", line
     # Of 60 x 60 pixels the discs cover the share that calling all of it glacier is right about.
     assert lines[-1].split()[11] == f"{disc((60, 60), (30, 30), 25).mean():.3f}"
+
+
+def test_the_benchmark_of_batches_runs_on_few_scenes(tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "batch.py",
+         "--scenes", "6", "--kills", "1", "--work", tmp_path],
+        check=True, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert lines[0].endswith("1 failed")
+    assert lines[1].startswith("cluster: 6 scenes: 5 done, 1 failed in ")
+    assert lines[1].endswith(", 1 kills")
+    assert lines[2] == "cluster: done once 5, another number of times 0"
+    assert any(line.startswith("cluster: s0003 failed: scene.tif ") for line in lines)
+    for line in lines[-3:]:
+        assert float(re.search(r"([\d.]+) ms", line)[1]) < 1000
 
 
 def test_the_benchmark_of_networks_runs_on_made_scenes(tmp_path):

@@ -28,6 +28,7 @@ LAYERS = (
         "inputs",
         "rerun",
         "verify",
+        "batch",
     },
     {"cli"},
     {"__main__"},
@@ -35,7 +36,7 @@ LAYERS = (
 # Within the last layer below the command line.
 ORDER = (
     "findings", "record", "inputs", "extract", "estimate", "picture", "errormap", "demo", "doctor",
-    "rerun", "verify",
+    "rerun", "verify", "batch",
 )  # fmt: skip
 
 

@@ -9,11 +9,11 @@ import click
 
 from glacierx import __version__
 from glacierx.cli._signals import Ended, end_now, end_on_signals
-from glacierx.errors import OUT_OF_MEMORY, GlacierxError
+from glacierx.errors import MEMORY_ADVICE, OUT_OF_MEMORY, GlacierxError, is_out_of_memory
 
 COMMANDS = (
-    "extract", "predict", "outline", "divide", "evaluate", "compare", "fit", "train", "adapt",
-    "simulate", "demo", "models", "doctor", "verify",
+    "extract", "batch", "predict", "outline", "divide", "evaluate", "compare", "fit", "train",
+    "adapt", "simulate", "demo", "models", "doctor", "verify",
 )  # fmt: skip
 
 
@@ -56,18 +56,9 @@ class LazyGroup(click.Group):
                 raise
             raise Failure(str(error), error.exit_code) from error
         except (MemoryError, RuntimeError) as error:
-            if ctx.meta.get("glacierx.debug") or not _is_out_of_memory(error):
+            if ctx.meta.get("glacierx.debug") or not is_out_of_memory(error):
                 raise
-            raise Failure(
-                "Memory ran out. Where a network runs use a smaller --patch-px or --batch, or "
-                "--device cpu; else a smaller region.",
-                OUT_OF_MEMORY,
-            ) from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch.OutOfMemoryError and NumPy's _ArrayMemoryError are not imported here.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+            raise Failure(MEMORY_ADVICE, OUT_OF_MEMORY) from error
 
 
 def _show_versions(ctx: click.Context, param: click.Parameter, value: bool) -> None:

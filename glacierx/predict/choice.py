@@ -29,7 +29,7 @@ def choose_model(name: PathLike | Model | PixelMethod, scene: Scene) -> Model | 
     if isinstance(name, Model | PixelMethod):
         chosen = name
     elif str(name) == "auto":
-        shipped = _shipped_for(scene)
+        shipped = shipped_for(scene)
         if shipped is None:
             return _fall_back(scene)
         chosen = load_model(shipped)
@@ -50,7 +50,8 @@ def choose_model(name: PathLike | Model | PixelMethod, scene: Scene) -> Model | 
     return chosen
 
 
-def _shipped_for(scene: Scene) -> str | None:
+def shipped_for(scene: Scene) -> str | None:
+    """Return the name of the model that ships and fits a scene, if there is one."""
     fitting = (name for name in shipped_models() if load_card(find_model(name)).fits(scene))
     return next(fitting, None)
 

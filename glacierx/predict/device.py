@@ -53,3 +53,11 @@ def cores() -> int:
 def has_spare_core(device: torch.device) -> bool:
     """Tell whether a processor is free to read and write while a network runs."""
     return device.type != "cpu" or torch.get_num_threads() < cores()
+
+
+def gpus() -> list[str]:
+    """Name the GPUs of this machine as CUDA_VISIBLE_DEVICES does; none where CUDA is not used."""
+    count = torch.cuda.device_count()
+    told = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    named = [name for name in told if name]
+    return named[:count] if len(named) >= count else [str(number) for number in range(count)]

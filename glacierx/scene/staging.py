@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from glacierx.errors import OutputError
+from glacierx.errors import BusyError, OutputError
 
 RASTERS = (".tif", ".tiff")
 ATTEMPTS = 100
@@ -46,8 +46,8 @@ def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         The path to write to, with the same name.
 
     Raises:
-        OutputError: The file exists, another process is writing it, or its folder cannot be
-            written to.
+        BusyError: Another process is writing it.
+        OutputError: The file exists, or its folder cannot be written to.
     """
     path = Path(path)
     check_free(path, overwrite=overwrite)
@@ -93,7 +93,7 @@ def _own_folder(path: Path) -> Iterator[Path]:
             folder.mkdir(exist_ok=True)
             lock.acquire()
         except Timeout as error:
-            raise OutputError(
+            raise BusyError(
                 f"Another run is writing {path}. Wait until it has ended, or give another name."
             ) from error
         except OSError as error:

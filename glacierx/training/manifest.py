@@ -89,6 +89,21 @@ def read_manifest(path: str | Path) -> list[Row]:
         SceneError: The file is missing, or holds something else; the line is named.
     """
     path = Path(path)
+    rows = [_row(entry, where, path.parent) for where, entry in read_lines(path)]
+    if not rows:
+        raise SceneError(f"{path.name} lists no scene. Give a header and a line for each scene.")
+    return rows
+
+
+def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Read the lines of a csv or jsonl file.
+
+    Returns:
+        For each line what messages call it, and its values by column.
+
+    Raises:
+        SceneError: The file is missing, or holds something else; the line is named.
+    """
     if path.suffix.lower() not in (".csv", ".jsonl"):
         raise SceneError(f"{path} is no manifest: give a .csv or .jsonl file.")
     try:
@@ -99,10 +114,7 @@ def read_manifest(path: str | Path) -> list[Row]:
         what = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SceneError(f"The manifest {path} cannot be read: {what}.") from error
     lines = _csv_lines(text, path) if path.suffix.lower() == ".csv" else _json_lines(text, path)
-    rows = [_row(entry, f"{path.name}, line {number}", path.parent) for number, entry in lines]
-    if not rows:
-        raise SceneError(f"{path.name} lists no scene. Give a header and a line for each scene.")
-    return rows
+    return [(f"{path.name}, line {number}", entry) for number, entry in lines]
 
 
 def _csv_lines(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -154,10 +166,10 @@ def _row(entry: Mapping[str, Any], where: str, folder: Path) -> Row:
     typed = {key: _typed(value, key, where) for key, value in values.items()}
     for name in PATHS:
         if name in typed:
-            typed[name] = _beside(typed[name], folder)
+            typed[name] = beside(typed[name], folder)
     if "invalid" in typed:
         marks = (mark.strip() for mark in typed["invalid"].split(";"))
-        typed["invalid"] = ";".join(_beside(mark, folder) for mark in marks if mark)
+        typed["invalid"] = ";".join(beside(mark, folder) for mark in marks if mark)
     if typed.get("split", "train") not in PARTS:
         raise SceneError(
             f"{where}: split is {typed['split']!r}. It takes one of: {', '.join(PARTS)}."
@@ -198,7 +210,8 @@ def _number(value: Any, key: str, where: str) -> float | int:
     return int(number) if key in WHOLE else number
 
 
-def _beside(name: str, folder: Path) -> str:
+def beside(name: str, folder: Path) -> str:
+    """Return a path that starts at a folder, unless it is whole or remote."""
     if "://" in name or name.startswith("/vsi"):
         return name
     return str(folder / name)
