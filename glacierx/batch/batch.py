@@ -42,6 +42,7 @@ from glacierx.predict.classic import parse_method
 from glacierx.predict.device import cores, gpus
 from glacierx.predict.model import find_model
 from glacierx.scene.raster import PathLike
+from glacierx.scene.trust import vrts_are_allowed
 
 Progress = Callable[[int, int, str], None]
 POLL_S, LONGEST_POLL_S = 0.5, 10.0
@@ -264,6 +265,7 @@ def _task(name: str, row: Row, output: Path, kept: Kept, run: str) -> Task:
         ),
         engine=EngineOptions.build(values),
         divides=None if divides in DIVIDE_PRESETS else divides,
+        allow_vrt=vrts_are_allowed(),
         run=run,
         command=tuple(sys.argv),
         **{one.name: getattr(kept, one.name) for one in fields(Kept)},

@@ -30,6 +30,7 @@ class Task:
         always_hash: Hash input files above 2 GB too.
         overwrite: Do it again even if it is done, and replace files of others.
         retry_failed: Do it again if it failed.
+        allow_vrt: Trust files that point to others.
         run: Names the batch, so that what it did already is not done again by it.
         version: Of glacierx, where the task was made.
         command: The command line, for the log.
@@ -48,6 +49,7 @@ class Task:
     always_hash: bool = False
     overwrite: bool = False
     retry_failed: bool = False
+    allow_vrt: bool = False
     run: str = ""
     version: str = __version__
     command: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +42,7 @@ from glacierx.predict.modelfile import Model
 from glacierx.record import RunLog
 from glacierx.scene.scene import Scene, open_scene
 from glacierx.scene.staging import check_free, staged
+from glacierx.scene.trust import allow_vrt
 
 # What a scene warns of is kept for it by a setting of the whole process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -55,7 +56,8 @@ def run_scene(task: Task) -> Outcome:
     """
     with _ONE_AT_A_TIME:
         try:
-            return _run(task)
+            with allow_vrt() if task.allow_vrt else nullcontext():
+                return _run(task)
         except BusyError:
             return Outcome(task.name, scene_path(task), BUSY)
         except Exception as error:  # noqa: BLE001 - a scene never stops the others

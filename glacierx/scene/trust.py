@@ -76,6 +76,11 @@ def allow_vrt() -> Iterator[None]:
             _trusting -= 1
 
 
+def vrts_are_allowed() -> bool:
+    """Tell whether files that point to others are trusted now."""
+    return _trusting > 0
+
+
 def open_pixels(path: str, *, remote: bool = False) -> Any:
     """Open a raster with GDAL; the caller closes it.
 
