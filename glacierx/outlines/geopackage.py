@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, OutlineError
-from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
+from glacierx.outlines.attributes import COMPLEXES, DIVIDES, FOOTPRINT, GLACIERS, Column
 from glacierx.outlines.outlines import (
     Outlines,
     as_geometries,
@@ -31,8 +31,12 @@ from glacierx.scene.staging import staged
 from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
 
 RECORD_TAG = "GLACIERX_RECORD"
-SCHEMAS = {"glaciers": GLACIERS, "complexes": COMPLEXES, "divides": DIVIDES}
-SHAPES = {"glaciers": "Polygon", "complexes": "Polygon", "divides": "LineString"}
+SCHEMAS = {
+    "glaciers": GLACIERS, "complexes": COMPLEXES, "divides": DIVIDES, "footprint": FOOTPRINT
+}  # fmt: skip
+SHAPES = {
+    "glaciers": "Polygon", "complexes": "Polygon", "divides": "LineString", "footprint": "Polygon"
+}  # fmt: skip
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
 
 # GDAL writes the time of day into a GeoPackage unless it is told another; with a fixed one the
