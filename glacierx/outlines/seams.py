@@ -228,7 +228,7 @@ class _Overlaps:
         if not shapely.intersects(polygon, taken):
             return [_Unit(glacier, polygon, complete)]
         parts = polygons_in(shapely.difference(polygon, taken))
-        return [_Unit(glacier, part, complete) for part in parts if _width_m(part) > 2 * SEAM_M]
+        return [_Unit(glacier, part, complete) for part in parts if width_m(part) > 2 * SEAM_M]
 
 
 def polygons_in(geometry: Any) -> list[Any]:
@@ -237,7 +237,7 @@ def polygons_in(geometry: Any) -> list[Any]:
     return [part for part in parts if shapely.get_dimensions(part) == 2 and part.area > 0]
 
 
-def _width_m(polygon: Any) -> float:
+def width_m(polygon: Any) -> float:
     """Return the width that a strip of the same area and length of margin has."""
     return float(2 * polygon.area / polygon.length)
 
@@ -371,11 +371,11 @@ def _glaciers(units: Sequence[_Unit], found: _Overlaps, pinned: set[int]) -> lis
     if not others:
         changed = first.polygon is not found.views.geometry[first.glacier]
         return [Joined(first.polygon, dict(parts), 1, rule, changed)]
-    whole = _united([unit.polygon for unit in units])
+    whole = united([unit.polygon for unit in units])
     return [Joined(one, dict(parts), len(units), rule, changed=True) for one in whole]
 
 
-def _united(polygons: Sequence[Any]) -> list[Any]:
+def united(polygons: Sequence[Any]) -> list[Any]:
     """Unite pieces that touch, without the hairlines between them that rounding leaves."""
     united = shapely.union_all(polygons)
     if len(polygons_in(united)) > 1:
@@ -383,6 +383,6 @@ def _united(polygons: Sequence[Any]) -> list[Any]:
         united = shapely.buffer(wider, -SEAM_M, join_style="mitre")
     out = []
     for polygon in polygons_in(united):
-        holes = [ring for ring in polygon.interiors if _width_m(shapely.Polygon(ring)) > 2 * SEAM_M]
+        holes = [ring for ring in polygon.interiors if width_m(shapely.Polygon(ring)) > 2 * SEAM_M]
         out.append(shapely.Polygon(polygon.exterior, holes))
     return out
