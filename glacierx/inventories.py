@@ -96,7 +96,9 @@ def find_inventories(given: Iterable[PathLike]) -> tuple[list[Path], set[Path]]:
             ]
             searched |= {file for file in found if file.resolve() not in files}
         else:
-            found = [path] if path.exists() else sorted(map(Path, glob.glob(str(one), recursive=True)))
+            found = (
+                [path] if path.exists() else sorted(map(Path, glob.glob(str(one), recursive=True)))
+            )
         if not found:
             what = "holds no GeoPackage" if path.is_dir() else "does not exist"
             raise OutlineError(f"{one} {what}. Give the files or folders that glacierx wrote.")

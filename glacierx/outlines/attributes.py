@@ -73,7 +73,9 @@ PIXELS = (
 MERGED = (
     Column("source", "str", "the scenes it comes from, that of most of it first"),
     Column(
-        "rule", "str", "only: one scene sees it; whole: the best one that sees it whole; or --prefer"
+        "rule",
+        "str",
+        "only: one scene sees it; whole: the best one that sees it whole; or --prefer",
     ),
     Column("joined", "int", "number of pieces of several scenes that it is made of"),
 )

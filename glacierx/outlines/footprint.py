@@ -52,7 +52,9 @@ def trace_footprint(prediction: Prediction) -> Outlines:
             whole.astype(np.uint8), mask=whole, transform=cells.transform
         )
         # The last cells may reach beyond the frame.
-        cut = shapely.intersection([shapely.geometry.shape(one) for one, _ in traced], grid.footprint)
+        cut = shapely.intersection(
+            [shapely.geometry.shape(one) for one, _ in traced], grid.footprint
+        )
         shapes = [part for part in shapely.get_parts(cut) if part.area > 0]
     share = 0.0
     if invalid.any() and valid.any():

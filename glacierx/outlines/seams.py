@@ -107,9 +107,7 @@ class _Overlaps:
         tree = shapely.STRtree(geometry)
         # Frames that only touch do not see the same ground.
         self.ground = [
-            shapely.Polygon()
-            if one is None
-            else shapely.buffer(one, -SEAM_M, join_style="mitre")
+            shapely.Polygon() if one is None else shapely.buffer(one, -SEAM_M, join_style="mitre")
             for one in views.footprints
         ]
         self.seen: dict[int, set[int]] = defaultdict(set)
@@ -377,12 +375,12 @@ def _glaciers(units: Sequence[_Unit], found: _Overlaps, pinned: set[int]) -> lis
 
 def united(polygons: Sequence[Any]) -> list[Any]:
     """Unite pieces that touch, without the hairlines between them that rounding leaves."""
-    united = shapely.union_all(polygons)
-    if len(polygons_in(united)) > 1:
-        wider = shapely.buffer(united, SEAM_M, join_style="mitre")
-        united = shapely.buffer(wider, -SEAM_M, join_style="mitre")
+    whole = shapely.union_all(polygons)
+    if len(polygons_in(whole)) > 1:
+        wider = shapely.buffer(whole, SEAM_M, join_style="mitre")
+        whole = shapely.buffer(wider, -SEAM_M, join_style="mitre")
     out = []
-    for polygon in polygons_in(united):
+    for polygon in polygons_in(whole):
         holes = [ring for ring in polygon.interiors if width_m(shapely.Polygon(ring)) > 2 * SEAM_M]
         out.append(shapely.Polygon(polygon.exterior, holes))
     return out
