@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from glacierx.belief import nothing_cuts, order_of_belief
 from glacierx.errors import GlacierxWarning, GridError, OptionError
 from glacierx.extract import Extraction, layers_of
 from glacierx.inventories import SceneOutlines, read_inventories
@@ -21,7 +22,7 @@ from glacierx.outlines.combine import Origins, as_outlines, in_place_order, stab
 from glacierx.outlines.elevation import elevation_columns
 from glacierx.outlines.geopackage import check_format, write_layers
 from glacierx.outlines.groups import Complexes, Shared
-from glacierx.outlines.outlines import Outlines, as_geometries, connected_groups
+from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.outlines.seams import Joined, Views, join_views, polygons_in
 from glacierx.scene.geodesy import LONLAT, metric_crs, to_lonlat, transform_geometries
 from glacierx.scene.grid import crs_name
@@ -34,7 +35,6 @@ Progress = Callable[[int, int, str], None]
 
 LONGEST_EDGE_M = 100.0
 MIN_AREA_KM2 = 0.01
-NEVER = "0000"
 
 
 def merge(
@@ -52,8 +52,8 @@ def merge(
         given: Files that glacierx wrote, folders of such, patterns; or any polygons.
         options: Which scene is believed where several see the ground.
         crs: CRS of the result, as EPSG:32632; without it that of most of the ice.
-        dem: Heights, to measure anew the glaciers whose geometry is another now, and those that have
-            no elevations.
+        dem: Heights, to measure anew glaciers whose geometry has changed, and those that have no
+            elevations.
         always_hash: Hash input files above 2 GB too.
         progress: Called as work goes on.
 
@@ -74,7 +74,7 @@ def merge(
     )
 
 
-def merge_to(
+def merge_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     output: PathLike,
     given: Iterable[PathLike],
     options: MergeOptions = MergeOptions(),
@@ -93,7 +93,8 @@ def merge_to(
     check_format(output)
     check_output(output, overwrite=overwrite)
     scenes = read_inventories(given, always_hash=always_hash)
-    inputs = [*(scene.path for scene in scenes), *(dem.parts if dem else [])]
+    inputs: list[str | Path | None] = [scene.path for scene in scenes]
+    inputs += dem.parts if dem else []
     check_output(output, overwrite=overwrite, inputs=inputs)
     result = _merged(scenes, options, crs, dem, always_hash, progress)
     write_layers(output, layers_of(result), result.record, overwrite=overwrite, inputs=inputs)
@@ -114,12 +115,12 @@ def _merged(
     footprints = [_footprint(scene, work) for scene in scenes]
     every = _together(moved, work)
     scene_of = np.repeat(np.arange(len(scenes)), [len(one) for one in moved])
-    cluster, rank = _ranks(scenes, every, scene_of, options.prefer)
+    cluster, rank = order_of_belief(scenes, every, scene_of, options.prefer)
     joined = join_views(
         Views(
             every.geometry,
             scene_of,
-            _whole(every),
+            nothing_cuts(every),
             every["divided"] != 0,
             footprints,
             cluster,
@@ -128,12 +129,12 @@ def _merged(
         options.missing_share,
         1e6 * min(map(_min_area_km2, scenes)),
     )
-    shared = Shared(scenes_divides(scenes, work), joined, every, scene_of)
+    shared = Shared(_divides(scenes, work), joined, every, scene_of)
     origins = Origins(
         every,
         scene_of,
         [scene.name for scene in scenes],
-        [None if one is None else shapely.boundary(one) for one in footprints],
+        shapely.boundary(shapely.union_all([one for one in footprints if one is not None])),
         [float(scene.record.get("scene", {}).get("gsd_m") or np.nan) for scene in scenes],
         options.prefer,
     )
@@ -259,80 +260,12 @@ def _together(moved: Sequence[Outlines], crs: CRS) -> Outlines:
     return Outlines(as_geometries(shape for one in moved for shape in one.geometry), crs, columns)
 
 
-def _whole(every: Outlines) -> NDArray[np.bool_]:
-    """Tell which glaciers nothing cuts; outlines that do not say are taken for whole."""
-    cut = [every[name] == 1 for name in ("touches_edge", "touches_nodata", "cut_by_aoi")]
-    return ~np.any(np.array(cut, bool), axis=0)
-
-
 def _min_area_km2(scene: SceneOutlines) -> float:
     said = scene.record.get("options", {}).get("outline", {}).get("min_area_km2")
     return MIN_AREA_KM2 if said is None else float(said)
 
 
-def _ranks(
-    scenes: Sequence[SceneOutlines], every: Outlines, scene_of: NDArray[np.int64], prefer: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Put scenes in the order of belief: everywhere, or for each place of ice by itself."""
-    nowhere = np.zeros(len(every), np.int64)
-    if len(scenes) == 1:
-        return nowhere, np.zeros((1, 1))
-    dates = [scene.date or NEVER for scene in scenes]
-    shares = [scene.invalid_share for scene in scenes]
-    age = np.argsort(np.argsort(_negative(dates), kind="stable"))
-    keys = {
-        "newest": lambda at: (age_of[dates[at]], 1.0 if shares[at] is None else shares[at], at),
-        "least-cloud": lambda at: (
-            1.0 if shares[at] is None else shares[at],
-            age_of[dates[at]],
-            at,
-        ),
-    }
-    age_of = {date: int(age[at]) for at, date in reversed(list(enumerate(dates)))}
-    if prefer == "newest":
-        _refuse("has no date", [date == NEVER for date in dates], scenes, "extract it with --date")
-    if prefer == "least-cloud":
-        unknown = [share is None for share in shares]
-        _refuse("does not say what it shows", unknown, scenes, "extract it with glacierx")
-    order = sorted(range(len(scenes)), key=keys.get(prefer, keys["newest"]))
-    place = np.empty(len(scenes))
-    place[order] = np.arange(len(scenes))
-    if prefer != "highest-probability":
-        return nowhere, place[None]
-    probability = every["mean_probability"]
-    without = set(scene_of[[one is None or one != one for one in probability]].tolist())
-    unknown = [at in without for at in range(len(scenes))]
-    _refuse("has no mean_probability", unknown, scenes, "extract it with glacierx")
-    a, b = shapely.STRtree(every.geometry).query(every.geometry, predicate="intersects")
-    cluster = connected_groups(len(every), a, b)
-    area = np.maximum(shapely.area(every.geometry), 1e-9)
-    count = int(cluster.max(initial=-1)) + 1
-    total, weight = np.zeros((2, max(count, 1), len(scenes)))
-    np.add.at(total, (cluster, scene_of), area * probability.astype(np.float64))
-    np.add.at(weight, (cluster, scene_of), area)
-    mean = np.round(np.divide(total, weight, out=np.zeros_like(total), where=weight > 0), 9)
-    # A scene without ice has no probability, and no say; ties go to the newer one.
-    rank = np.where(weight > 0, 1 - mean + 1e-12 * place, np.inf)
-    return cluster, rank
-
-
-def _negative(dates: Sequence[str]) -> NDArray[np.int64]:
-    return -np.unique(np.array(dates), return_inverse=True)[1].astype(np.int64)
-
-
-def _refuse(
-    what: str, missing: Sequence[bool], scenes: Sequence[SceneOutlines], advice: str
-) -> None:
-    names = [scene.path.name for scene, lacks in zip(scenes, missing, strict=True) if lacks]
-    if names:
-        others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        raise OptionError(
-            f"{names[0]}{others} {what}, which the rule goes by: {advice}, or choose another "
-            "--prefer."
-        )
-
-
-def scenes_divides(
+def _divides(
     scenes: Sequence[SceneOutlines], crs: CRS
 ) -> list[tuple[NDArray[np.object_], list[dict[str, Any]]]]:
     """Return the divides of each scene, in one CRS, with their columns."""
@@ -425,20 +358,19 @@ def _essentials(scene: SceneOutlines) -> dict[str, Any]:
 
 def _warn_of_differences(scenes: Sequence[SceneOutlines]) -> None:
     """Tell where scenes were not treated alike, as differences of method look like change."""
-    for what, value in (
-        ("models", lambda record: (record.get("model") or {}).get("name")),
-        ("thresholds", lambda record: _outline(record).get("threshold")),
-        ("minimum areas", lambda record: _outline(record).get("min_area_km2")),
-    ):
+    sayings: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "models": lambda record: (record.get("model") or {}).get("name"),
+        "thresholds": lambda record: _outline(record).get("threshold"),
+        "minimum areas": lambda record: _outline(record).get("min_area_km2"),
+    }
+    for what, value in sayings.items():
         found: dict[str, list[str]] = defaultdict(list)
         for scene in scenes:
             if scene.record:
                 found[str(value(scene.record))].append(scene.name)
         if len(found) > 1:
             told = "; ".join(f"{key}: {_few(names)}" for key, names in sorted(found.items()))
-            _warn(
-                f"The scenes have different {what} ({told}): differences of method look like change."
-            )
+            _warn(f"The scenes have different {what} ({told}), which may look like change.")
 
 
 def _outline(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from glacierx.scene.geodesy import lengths_m
 SEPARATOR = "; "
 # A glacier of which less than this is left has no longer the elevations that it had.
 SEEN = 0.9
+CHUNK = 32
 
 Row = dict[str, Any]
 
@@ -33,7 +34,7 @@ class Origins:
         every: The glaciers of all scenes, with all columns.
         scene: The scene of each, from 0.
         names: Names of the scenes.
-        frames: The boundary of what each scene shows, in the CRS of the glaciers; None if unknown.
+        edge: The line around what all scenes show, in the CRS of the glaciers.
         gsd_m: Ground sampling distance of each, NaN if unknown.
         prefer: The rule by which scenes were put in order.
     """
@@ -43,7 +44,7 @@ class Origins:
         every: Outlines,
         scene: NDArray[np.int64],
         names: Sequence[str],
-        frames: Sequence[Any],
+        edge: Any,
         gsd_m: Sequence[float],
         prefer: str,
     ) -> None:
@@ -52,7 +53,7 @@ class Origins:
         self.crs = every.crs
         self.scene = scene
         self.names = names
-        self.frames = frames
+        self._edge = chunks_of(edge)
         self.gsd_m = gsd_m
         self.prefer = prefer
 
@@ -84,28 +85,26 @@ class Origins:
         return SEPARATOR.join(sorted(area, key=lambda name: (-round(area[name]), name)))
 
     def _places(self, joined: Sequence[Joined], shared_m: NDArray[np.float64]) -> Any:
-        """Measure changed glaciers: place, area, uncertainty, whether a frame still cuts them."""
+        """Measure changed glaciers: place, area, uncertainty, whether the edge of the region cuts them."""
         shapes = as_geometries(one.geometry for one in joined)
         boundary = shapely.boundary(shapes)
         gsd = [self._weighted(one, lambda at: self.gsd_m[self.scene[at]]) for one in joined]
-        on_frame = [self._on_frame(one, line) for one, line in zip(joined, boundary, strict=True)]
-        frame_m = lengths_m(as_geometries(on_frame), self.crs)
-        margin_m = np.maximum(lengths_m(boundary, self.crs) - shared_m - frame_m, 0)
+        on_edge = [self._on_edge(one, line) for one, line in zip(joined, boundary, strict=True)]
+        edge_m = lengths_m(as_geometries(on_edge), self.crs)
+        margin_m = np.maximum(lengths_m(boundary, self.crs) - shared_m - edge_m, 0)
         gsd_m = np.array([np.nan if one is None else one for one in gsd], np.float64)
         done = place_columns(Outlines(shapes, self.crs), margin_m, gsd_m)
         done = {name: values.tolist() for name, values in done.items() if name != "src_date"}
         for at, one in enumerate(joined):
             row = {name: values[at] for name, values in done.items()}
             edge = self._most(one, "touches_edge")
-            row["touches_edge"] = int(frame_m[at] > LEAST_SEAM_M) if edge else edge
+            row["touches_edge"] = int(edge_m[at] > LEAST_SEAM_M) if edge else edge
             yield row
 
-    def _on_frame(self, one: Joined, boundary: Any) -> Any:
-        scenes = sorted({int(self.scene[glacier]) for glacier in one.parts})
-        frames = [self.frames[at] for at in scenes if self.frames[at] is not None]
-        box = shapely.buffer(shapely.box(*shapely.bounds(one.geometry)), 1)
-        near = shapely.union_all([shapely.intersection(frame, box) for frame in frames])
-        return shapely.intersection(boundary, shapely.buffer(near, SEAM_M))
+    def _on_edge(self, one: Joined, boundary: Any) -> Any:
+        near = self._edge.query(shapely.box(*shapely.bounds(one.geometry)), "dwithin", distance=1)
+        edge = shapely.buffer(shapely.union_all(self._edge.geometries[near]), SEAM_M)
+        return shapely.intersection(boundary, edge)
 
     def _values(self, one: Joined, name: str) -> list[Any]:
         return [self.rows[glacier].get(name) for glacier in one.parts]
@@ -177,6 +176,17 @@ class Origins:
         east = sum(float(np.sin(angle)) * area for angle, area in found)
         north = sum(float(np.cos(angle)) * area for angle, area in found)
         return float(np.degrees(np.arctan2(east, north)) % 360)
+
+
+def chunks_of(line: Any) -> shapely.STRtree:
+    """Cut a long line into short ones that are found by place."""
+    pieces = []
+    for part in shapely.get_parts(line):
+        xy = shapely.get_coordinates(part)
+        pieces += [
+            shapely.linestrings(xy[at : at + CHUNK + 1]) for at in range(0, len(xy) - 1, CHUNK)
+        ]
+    return shapely.STRtree(as_geometries(pieces))
 
 
 def joined_dates(dates: Sequence[Any]) -> str | None:

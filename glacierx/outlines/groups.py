@@ -130,48 +130,57 @@ class Complexes:
         self.shapes: list[Any] = []
         self.rows: list[Row] = []
         before = list(zip(scene.tolist(), every["complex_id"].tolist(), strict=True))
-        size: dict[Any, int] = defaultdict(int)
-        for key in before:
-            size[key] += 1
-        kept: dict[Any, list[int]] = defaultdict(list)
-        for at, one in enumerate(joined):
-            if not one.changed:
-                kept[before[next(iter(one.parts))]].append(at)
-        intact = {key: of for key, of in kept.items() if len(of) == size[key]}
-        shapes = as_geometries(one.geometry for one in joined)
-        a, b = shapely.STRtree(shapes).query(shapes, "dwithin", distance=TOUCHING_M)
-        links = [(of[0], other) for of in intact.values() for other in of[1:]]
-        first, second = np.array(links, np.int64).reshape(-1, 2).T
-        group = connected_groups(len(joined), np.r_[a, first], np.r_[b, second])
-        members: dict[int, list[int]] = defaultdict(list)
-        for at in range(len(joined)):
-            members[int(group[at])].append(at)
+        intact = _intact(joined, before)
         there: dict[Any, list[int]] = defaultdict(list)
         described = [one.rows() for one in own]
         for index, complexes in enumerate(described):
             for at, row in enumerate(complexes):
                 there[index, row["complex_id"]].append(at)
-        by_first = sorted(members.values(), key=lambda of: of[0])
-        pending: list[tuple[Joined, float]] = []
-        at_row: list[int] = []
-        for number, of in enumerate(by_first, 1):
+        made: list[tuple[int, Joined]] = []
+        for number, of in enumerate(_touching(joined, intact), 1):
             for at in of:
                 rows[at]["complex_id"] = number
             key = before[next(iter(joined[of[0]].parts))]
             if intact.get(key) == of and there.get(key):
                 merged = {name: rows[of[0]][name] for name in ("source", "rule", "joined")}
                 for at in there[key]:
-                    self.shapes.append(own[key[0]].geometry[at])
-                    self.rows.append({**described[key[0]][at], **merged, "complex_id": number})
-                continue
-            for one in _grown([joined[at] for at in of]):
-                pending.append((one, 0.0))
-                at_row.append(len(self.rows))
-                self.shapes.append(one.geometry)
-                self.rows.append({"complex_id": number})
-        made = origins.combined([one for one, _ in pending], np.zeros(len(pending)))
-        for at, row in zip(at_row, made, strict=True):
-            self.rows[at] = {**row, "complex_id": self.rows[at]["complex_id"]}
+                    self._add(own[key[0]].geometry[at], {**described[key[0]][at], **merged}, number)
+            else:
+                for one in _grown([joined[at] for at in of]):
+                    made.append((len(self.rows), one))
+                    self._add(one.geometry, {}, number)
+        combined = origins.combined([one for _, one in made], np.zeros(len(made)))
+        for (at, _), row in zip(made, combined, strict=True):
+            self.rows[at] = {**row, **self.rows[at]}
+
+    def _add(self, shape: Any, row: Row, number: int) -> None:
+        self.shapes.append(shape)
+        self.rows.append({**row, "complex_id": number})
+
+
+def _intact(joined: Sequence[Joined], before: Sequence[Any]) -> dict[Any, list[int]]:
+    """Return the complexes of which every glacier is as it was, and where these are now."""
+    size: dict[Any, int] = defaultdict(int)
+    for key in before:
+        size[key] += 1
+    kept: dict[Any, list[int]] = defaultdict(list)
+    for at, one in enumerate(joined):
+        if not one.changed:
+            kept[before[next(iter(one.parts))]].append(at)
+    return {key: of for key, of in kept.items() if len(of) == size[key]}
+
+
+def _touching(joined: Sequence[Joined], intact: dict[Any, list[int]]) -> list[list[int]]:
+    """Return the glaciers that belong together, in the order of the first of each."""
+    shapes = as_geometries(one.geometry for one in joined)
+    a, b = shapely.STRtree(shapes).query(shapes, "dwithin", distance=TOUCHING_M)
+    links = [(of[0], other) for of in intact.values() for other in of[1:]]
+    first, second = np.array(links, np.int64).reshape(-1, 2).T
+    group = connected_groups(len(joined), np.r_[a, first], np.r_[b, second])
+    members: dict[int, list[int]] = defaultdict(list)
+    for at in range(len(joined)):
+        members[int(group[at])].append(at)
+    return sorted(members.values(), key=lambda of: of[0])
 
 
 def _grown(glaciers: Sequence[Joined]) -> list[Joined]:

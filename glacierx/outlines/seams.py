@@ -53,8 +53,8 @@ class Joined:
         geometry: Its polygon.
         parts: The glaciers of the scenes that it comes from, and how much of each, in m2.
         pieces: Number of pieces that were joined.
-        rule: ``only`` if a single scene shows it, ``whole`` if it was taken from the best scene that
-            sees all of it, else ``preferred``.
+        rule: ``only`` if a single scene shows it, ``whole`` if it was taken from the best scene
+            that sees all of it, else ``preferred``.
         changed: False where it is a scene's glacier as it was.
     """
 
