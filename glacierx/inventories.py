@@ -68,11 +68,12 @@ class SceneOutlines:
 
     @property
     def invalid_share(self) -> float | None:
-        """The share of invalid ground in the hull of what it shows; None where that is not known."""
-        if self.footprint_from == "outlines":
+        """The share of invalid ground in the hull of what it shows; None if not known."""
+        shares = self.footprint["invalid_share"].tolist()
+        if self.footprint_from not in ("footprint", "probability") or None in shares:
             return None
-        shares = self.footprint.columns.get("invalid_share")
-        return 0.0 if shares is None or not len(shares) else float(shares[0])
+        # Of a scene without valid ground it does not matter.
+        return float(shares[0]) if shares else 1.0
 
 
 def find_inventories(given: Iterable[PathLike]) -> tuple[list[Path], set[Path]]:
@@ -96,9 +97,9 @@ def find_inventories(given: Iterable[PathLike]) -> tuple[list[Path], set[Path]]:
             ]
             searched |= {file for file in found if file.resolve() not in files}
         else:
-            found = (
-                [path] if path.exists() else sorted(map(Path, glob.glob(str(one), recursive=True)))
-            )
+            # A pattern with folders in it, as the user's shell would take it.
+            matching = glob.glob(str(one), recursive=True)  # noqa: PTH207
+            found = [path] if path.exists() else sorted(map(Path, matching))
         if not found:
             what = "holds no GeoPackage" if path.is_dir() else "does not exist"
             raise OutlineError(f"{one} {what}. Give the files or folders that glacierx wrote.")

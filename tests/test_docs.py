@@ -19,6 +19,7 @@ from glacierx.options import (
     DivideOptions,
     EngineOptions,
     EvaluateOptions,
+    MergeOptions,
     OutlineOptions,
     PredictOptions,
     SimulateOptions,
@@ -31,7 +32,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 GROUPS = (
-    EngineOptions, PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, SimulateOptions,
+    EngineOptions, PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, MergeOptions,
+    SimulateOptions,
 )  # fmt: skip
 OF_TRAINING = (SplitOptions, TrainOptions, AdaptOptions)
 # What these print is a table, not the paths of results.

@@ -28,6 +28,9 @@ LAYERS = (
         "inputs",
         "rerun",
         "verify",
+        "inventories",
+        "belief",
+        "merge",
     },
     {"cli"},
     {"__main__"},
@@ -35,7 +38,7 @@ LAYERS = (
 # Within the last layer below the command line.
 ORDER = (
     "findings", "record", "inputs", "extract", "estimate", "picture", "errormap", "demo", "doctor",
-    "rerun", "verify",
+    "rerun", "verify", "inventories", "belief", "merge",
 )  # fmt: skip
 
 

@@ -324,7 +324,9 @@ def test_ids_stay_when_a_scene_is_added(tmp_path):
     for more in ([a, near], [a, far], [a, near, far]):
         found = gx.merge(more).glaciers
         assert len(set(found["glac_id"])) == len(found)
-        now = {shape.wkb: name for shape, name in zip(found.geometry, found["glac_id"], strict=True)}
+        now = {
+            shape.wkb: name for shape, name in zip(found.geometry, found["glac_id"], strict=True)
+        }
         assert {key: now[key] for key in ids} == ids
     assert first["cenlon"].tolist() == sorted(first["cenlon"].tolist())
 
@@ -419,9 +421,7 @@ def test_the_record_names_every_scene(tmp_path):
 
 
 discs = st.lists(
-    st.tuples(
-        st.floats(500, 9500), st.floats(500, 9500), st.floats(100, 1500), st.integers(0, 7)
-    ),
+    st.tuples(st.floats(500, 9500), st.floats(500, 9500), st.floats(100, 1500), st.integers(0, 7)),
     min_size=1,
     max_size=8,
 )

@@ -85,7 +85,7 @@ class Origins:
         return SEPARATOR.join(sorted(area, key=lambda name: (-round(area[name]), name)))
 
     def _places(self, joined: Sequence[Joined], shared_m: NDArray[np.float64]) -> Any:
-        """Measure changed glaciers: place, area, uncertainty, whether the edge of the region cuts them."""
+        """Measure changed glaciers: place, area, uncertainty, whether the region ends there."""
         shapes = as_geometries(one.geometry for one in joined)
         boundary = shapely.boundary(shapes)
         gsd = [self._weighted(one, lambda at: self.gsd_m[self.scene[at]]) for one in joined]
