@@ -278,6 +278,20 @@ def test_the_benchmark_of_outlines_runs_on_a_small_mask_and_terrain():
     assert all("s per 1000 km2 of ice" in line for line in lines[11:13])
 
 
+def test_the_benchmark_of_merging_runs_on_few_scenes():
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "merge.py",
+         "--scenes", "4", "--glaciers", "60", "--vertices", "20"],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    rules = ["made", "newest", "least-cloud", "highest-probability", "write"]
+    assert [line.split(":")[0] for line in lines] == rules
+    made, merged = (int(re.search(r"(\d+) glaciers", lines[at])[1]) for at in (0, 1))
+    # What two scenes show is there once.
+    assert 0 < merged < made
+
+
 def make_everest(folder):
     """Make scenes like those of landsat7_everest: a disc of ice in noisy rock."""
     import numpy as np
