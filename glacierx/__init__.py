@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from glacierx.evaluate.scores import Scores
     from glacierx.extract import Extraction, extract, write_outlines
     from glacierx.findings import Finding
+    from glacierx.merge import merge
     from glacierx.networks import ARCHITECTURES
     from glacierx.options import (
         DIVIDE_PRESETS,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         EngineOptions,
         EvaluateOptions,
         ExtractOptions,
+        MergeOptions,
         OutlineOptions,
         PredictOptions,
         SimulateOptions,
@@ -108,6 +110,7 @@ _HOMES = {
     "GridError": "errors",
     "Inventory": "outlines.reference",
     "MaskChoice": "scene.icewindow",
+    "MergeOptions": "options",
     "MissingBandError": "errors",
     "Model": "predict.modelfile",
     "ModelError": "errors",
@@ -149,6 +152,7 @@ _HOMES = {
     "fit": "predict.fit",
     "load_model": "predict.model",
     "load_preset": "training.preset",
+    "merge": "merge",
     "open_prediction": "scene.prediction",
     "open_scene": "scene.scene",
     "predict": "predict.predict",
@@ -194,6 +198,7 @@ __all__ = [
     "GridError",
     "Inventory",
     "MaskChoice",
+    "MergeOptions",
     "MissingBandError",
     "Model",
     "ModelError",
@@ -234,6 +239,7 @@ __all__ = [
     "fit",
     "load_model",
     "load_preset",
+    "merge",
     "open_prediction",
     "open_scene",
     "predict",

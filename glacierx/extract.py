@@ -8,10 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from glacierx.errors import GlacierxWarning, OutputError
 from glacierx.options import DivideOptions, EngineOptions, ExtractOptions, OutlineOptions
 from glacierx.outlines.attributes import add_attributes, add_complex_attributes
 from glacierx.outlines.divides import Division, check_dem, split_glaciers
+from glacierx.outlines.footprint import trace_footprint
 from glacierx.outlines.geopackage import check_format, save_layers, write_layers
 from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.reference import Inventory
@@ -45,12 +48,14 @@ class Extraction:
         complexes: The outlines before division.
         divides: The lines between glaciers.
         record: What was run, on what, with which versions; no paths and no times.
+        footprint: Where the scene shows the ground.
     """
 
     glaciers: Outlines
     complexes: Outlines
     divides: Outlines
     record: Mapping[str, Any]
+    footprint: Outlines | None = None
 
 
 def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
@@ -157,10 +162,13 @@ def _extract(
             progress=progress,
             profile=profile,
         )
+        footprint = trace_footprint(prediction)
+        date = record.get("scene", {}).get("src_date")
+        footprint = footprint.with_columns(src_date=np.full(len(footprint), date, dtype=object))
     if not len(complexes):
         _warn(f"No ice found in {scene.name}: the layers are empty.")
     record = with_divide(record, options.divide, scene.dem, divides, always_hash=always_hash)
-    return Extraction(division.glaciers, complexes, division.divides, record)
+    return Extraction(division.glaciers, complexes, division.divides, record, footprint)
 
 
 def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
@@ -290,6 +298,7 @@ def with_outline(
             "gsd_m": prediction.grid.gsd_m,
             "crs": prediction.grid.crs_name,
             "shape": list(prediction.grid.shape),
+            "transform": list(prediction.grid.transform)[:6],
         },
         **foreign_record(prediction.path, always_hash=always_hash),
     }
@@ -361,8 +370,9 @@ def write_outlines(
 
 def layers_of(result: Extraction) -> dict[str, Outlines]:
     """Return the layers of a GeoPackage."""
-    return {
+    layers = {
         "glaciers": result.glaciers,
         "complexes": result.complexes,
         "divides": result.divides,
     }
+    return layers if result.footprint is None else {**layers, "footprint": result.footprint}

@@ -202,6 +202,24 @@ DIVIDE_PRESETS = {
 
 
 @dataclass(frozen=True)
+class MergeOptions(Options):
+    """How the outlines of several scenes become one inventory."""
+
+    prefer: str = option(
+        "newest",
+        "Which scene is believed where several see the ground.",
+        choices=("newest", "least-cloud", "highest-probability"),
+    )
+    missing_share: float = option(
+        0.1,
+        "A glacier of which the believed scene misses more than this share is taken whole from the "
+        "next scene that sees all of it, if one does; else it is joined from pieces.",
+        low=0,
+        high=1,
+    )
+
+
+@dataclass(frozen=True)
 class SimulateOptions(Options):
     """What a made scene is like."""
 

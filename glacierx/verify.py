@@ -17,8 +17,7 @@ from rasterio.windows import Window
 from glacierx.errors import GlacierxError, GlacierxWarning, OutlineError
 from glacierx.findings import Finding
 from glacierx.inputs import Found, Search, table, wanted_files
-from glacierx.outlines.attributes import Column
-from glacierx.outlines.divides import REFERENCE
+from glacierx.outlines.attributes import OPTIONAL, Column
 from glacierx.outlines.geopackage import RECORD_TAG, SCHEMAS, SHAPES
 from glacierx.record import read_log
 from glacierx.rerun import (
@@ -236,7 +235,7 @@ def _column_faults(name: str, layer: VectorLayer, schema: Sequence[Column]) -> l
     faults = [
         f"the column {column.name} is missing"
         for column in schema
-        if column.name not in columns and column.name not in REFERENCE
+        if column.name not in columns and column.name not in OPTIONAL
     ]
     key = IDS.get(name, "")
     ids = columns.get(key, [])

@@ -19,6 +19,7 @@ from glacierx.options import (
     DivideOptions,
     EngineOptions,
     EvaluateOptions,
+    MergeOptions,
     OutlineOptions,
     PredictOptions,
     SimulateOptions,
@@ -31,7 +32,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 GROUPS = (
-    EngineOptions, PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, SimulateOptions,
+    EngineOptions, PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, MergeOptions,
+    SimulateOptions,
 )  # fmt: skip
 OF_TRAINING = (SplitOptions, TrainOptions, AdaptOptions)
 # What these print is a table, not the paths of results.
@@ -277,6 +279,20 @@ def test_the_benchmark_of_outlines_runs_on_a_small_mask_and_terrain():
     assert lines[9] == "Divides, 160 x 160 cells of 30 m"
     assert int(re.search(r"(\d+) glaciers", lines[10])[1]) > 0
     assert all("s per 1000 km2 of ice" in line for line in lines[11:13])
+
+
+def test_the_benchmark_of_merging_runs_on_few_scenes():
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "merge.py",
+         "--scenes", "4", "--glaciers", "60", "--vertices", "20"],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    rules = ["made", "newest", "least-cloud", "highest-probability", "write"]
+    assert [line.split(":")[0] for line in lines] == rules
+    made, merged = (int(re.search(r"(\d+) glaciers", lines[at])[1]) for at in (0, 1))
+    # What two scenes show is there once.
+    assert 0 < merged < made
 
 
 def make_everest(folder):

@@ -28,6 +28,9 @@ LAYERS = (
         "inputs",
         "rerun",
         "verify",
+        "inventories",
+        "belief",
+        "merge",
         "batch",
     },
     {"cli"},
@@ -36,7 +39,7 @@ LAYERS = (
 # Within the last layer below the command line.
 ORDER = (
     "findings", "record", "inputs", "extract", "estimate", "picture", "errormap", "demo", "doctor",
-    "rerun", "verify", "batch",
+    "rerun", "verify", "inventories", "belief", "merge", "batch",
 )  # fmt: skip
 
 

@@ -70,11 +70,21 @@ PIXELS = (
     ),
     Column("cut_by_aoi", "int", "1 if the area of interest cuts it"),
 )
+MERGED = (
+    Column("source", "str", "the scenes it comes from, that of most of it first"),
+    Column(
+        "rule",
+        "str",
+        "only: one scene sees it; whole: the best one that sees it whole; or --prefer",
+    ),
+    Column("joined", "int", "number of pieces of several scenes that it is made of"),
+)
 COMPLEXES = (
     Column("complex_id", "int", "glacier complex; outlines that touch share it"),
     *PLACE,
     *TIME,
     *PIXELS,
+    *MERGED,
 )
 GLACIERS = (
     Column("glac_id", "str", "GLIMS-like id of the point inside"),
@@ -96,6 +106,7 @@ GLACIERS = (
     Column("ref_id", "str", "id of the inventory's glacier whose divides it has"),
     Column("ref_name", "str", "its name"),
     Column("ref_date", "str", "its date"),
+    *MERGED,
 )
 DIVIDES = (
     Column("complex_id", "int", "the glacier complex it divides"),
@@ -103,6 +114,13 @@ DIVIDES = (
     Column("glac_id_2", "str", "the glacier on the other"),
     Column("length_m", "float", "length on the ellipsoid"),
 )
+FOOTPRINT = (
+    Column("source", "str", "the scene"),
+    Column("src_date", "str", "its date"),
+    Column("invalid_share", "float", "share of invalid pixels in the hull of the valid ones"),
+)
+# Columns that a layer has only where there is something to say.
+OPTIONAL = (*REFERENCE, *(column.name for column in MERGED))
 
 
 def add_complex_attributes(
@@ -121,7 +139,7 @@ def add_complex_attributes(
         src_date: Date of the scene.
     """
     margin_m = _margins_m(complexes, prediction)
-    done = complexes.with_columns(**_place(complexes, margin_m, gsd_m, src_date))
+    done = complexes.with_columns(**place_columns(complexes, margin_m, gsd_m, src_date))
     if prediction is not None:
         done = done.with_columns(**zonal_columns(done, prediction))
     return in_schema(done, COMPLEXES)
@@ -156,7 +174,7 @@ def add_attributes(
         zonal_columns(glaciers, prediction) if prediction is not None else _inherited(glaciers)
     )
     done = glaciers.with_columns(
-        **_place(glaciers, margin_m, gsd_m, src_date),
+        **place_columns(glaciers, margin_m, gsd_m, src_date),
         **elevation_columns(glaciers, dem, progress),
         **from_pixels,
         term_type=np.full(len(glaciers), TERM_NOT_KNOWN),
@@ -184,9 +202,17 @@ def _margins_m(outlines: Outlines, prediction: Prediction | None) -> NDArray[np.
     return lengths_m(boundary, grid.crs)
 
 
-def _place(
-    outlines: Outlines, margin_m: NDArray[np.float64], gsd_m: float | None, src_date: str | None
+def place_columns(
+    outlines: Outlines, margin_m: NDArray[np.float64], gsd_m: Any, src_date: str | None = None
 ) -> dict[str, Any]:
+    """Measure where outlines lie and how large they are.
+
+    Args:
+        outlines: Polygons.
+        margin_m: Length of the ice margin of each.
+        gsd_m: Ground sampling distance, one or for each; None or NaN where it is not known.
+        src_date: Date of the scene.
+    """
     lonlat = to_lonlat(outlines.geometry, outlines.crs)
     inside = shapely.point_on_surface(lonlat)
     lon, lat = wrap_longitude(shapely.get_x(inside)), shapely.get_y(inside)
@@ -244,6 +270,6 @@ def in_schema(outlines: Outlines, schema: tuple[Column, ...]) -> Outlines:
     for column in schema:
         if column.name in outlines.columns:
             columns[column.name] = outlines[column.name]
-        elif column.name not in REFERENCE:
+        elif column.name not in OPTIONAL:
             columns[column.name] = np.full(len(outlines), None, dtype=object)
     return Outlines(outlines.geometry, outlines.crs, columns)

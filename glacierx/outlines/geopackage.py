@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, OutlineError
-from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
+from glacierx.outlines.attributes import COMPLEXES, DIVIDES, FOOTPRINT, GLACIERS, Column
 from glacierx.outlines.outlines import (
     Outlines,
     as_geometries,
@@ -28,11 +28,15 @@ from glacierx.scene.geodesy import LONLAT, transform_geometries
 from glacierx.scene.output import Files, cannot_write, check_output, check_suffix
 from glacierx.scene.raster import PathLike, base_name
 from glacierx.scene.staging import staged
-from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
+from glacierx.scene.vector import VectorLayer, has_layer, polygons_of, read_layer
 
 RECORD_TAG = "GLACIERX_RECORD"
-SCHEMAS = {"glaciers": GLACIERS, "complexes": COMPLEXES, "divides": DIVIDES}
-SHAPES = {"glaciers": "Polygon", "complexes": "Polygon", "divides": "LineString"}
+SCHEMAS = {
+    "glaciers": GLACIERS, "complexes": COMPLEXES, "divides": DIVIDES, "footprint": FOOTPRINT
+}  # fmt: skip
+SHAPES = {
+    "glaciers": "Polygon", "complexes": "Polygon", "divides": "LineString", "footprint": "Polygon"
+}  # fmt: skip
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
 
 # GDAL writes the time of day into a GeoPackage unless it is told another; with a fixed one the
@@ -172,6 +176,34 @@ def read_outlines(path: PathLike, layer: str | None = None) -> Outlines:
         OutlineError: There is no such layer, or it holds no polygons.
     """
     return _outlines(path, read_layer(path, layer, prefer=("glaciers",)))
+
+
+def read_layers(path: PathLike) -> tuple[dict[str, Outlines], dict[str, Any]]:
+    """Read every layer of ours that a file has, and its run record.
+
+    Returns:
+        Layers by name, without columns that bear a name of ours and hold something else; and the
+        run record, empty if there is none.
+    """
+    record: dict[str, Any] = {}
+    layers: dict[str, Outlines] = {}
+    for name, schema in SCHEMAS.items():
+        if not has_layer(path, name):
+            continue
+        source = read_layer(path, name)
+        record = record or _record(source)
+        if SHAPES[name] == "Polygon":
+            rows = _outlines(path, source)
+        else:
+            columns = {key: _column(values) for key, values in source.columns.items()}
+            rows = Outlines(source.geometry, source.crs, columns)
+        ours = {column.name: column for column in schema}
+        kept = {
+            key: values for key, values in rows.columns.items()
+            if key in ours and _fits(values, ours[key])
+        }  # fmt: skip
+        layers[name] = Outlines(rows.geometry, rows.crs, kept)
+    return layers, record
 
 
 def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, dict[str, Any]]:

@@ -234,6 +234,7 @@ class Scene(Handle):
             "gsd_m": self.grid.gsd_m,
             "crs": self.grid.crs_name,
             "shape": list(self.grid.shape),
+            "transform": list(self.grid.transform)[:6],
             "bands": bands,
             **self._inputs,
             **region,

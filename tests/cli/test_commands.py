@@ -39,7 +39,8 @@ def test_extract_writes_every_result_and_prints_their_paths(scene, dem, tmp_path
     flags += ["--model", "ndsi"]
     result = run("extract", scene, "--dem", dem, *flags, "--date", "2023-08-15")
     assert result.stdout.split() == [str(tmp_path / name) for name in names.values()]
-    assert fiona.listlayers(tmp_path / "o.gpkg") == ["glaciers", "complexes", "divides"]
+    layers = ["glaciers", "complexes", "divides", "footprint"]
+    assert fiona.listlayers(tmp_path / "o.gpkg") == layers
     glaciers = gx.read_outlines(tmp_path / "o.gpkg")
     assert set(glaciers["src_date"]) == {"2023-08-15"}
     assert set(glaciers["divided"]) == {1}
