@@ -483,7 +483,7 @@ def test_a_damaged_record_is_bad_input(place, monkeypatch):
     shutil.copy("o.gpkg", "two.gpkg")
     with_record("o.gpkg", lambda record: json.dumps(record)[:50])
     assert "damaged" in run("verify", "o.gpkg", code=4)
-    other = iter([{"scene": {"name": name}} for name in "abc"])
+    other = iter([{"scene": {"name": name}} for name in "abcd"])
     with_record("two.gpkg", lambda record: next(other))
     assert "different runs" in run("verify", "two.gpkg", code=4)
 
