@@ -19,6 +19,7 @@ def main(folder: Path) -> None:
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         runner = Cluster(cluster.scheduler_address)
         done = gx.batch(rows, folder / "results", {"model": "ndsi"}, runner=runner)
+        runner.close()
     print(done)
     done.check()
 
