@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from glacierx.errors import GlacierxWarning
 from glacierx.evaluate.metrics import confusion
-from glacierx.options import AdaptOptions, PredictOptions
+from glacierx.options import PredictOptions
 from glacierx.predict.classic import PixelMethod
 from glacierx.predict.fit import fit
 from glacierx.predict.model import load_model
@@ -29,6 +29,7 @@ from glacierx.scene.raster import Raster, read_raster
 from glacierx.scene.scene import open_scene
 from glacierx.training.adapt import adapt
 from glacierx.training.manifest import Row
+from glacierx.training.options import AdaptOptions
 
 UNKNOWN = 255
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from glacierx.networks import ARCHITECTURES
     from glacierx.options import (
         DIVIDE_PRESETS,
-        AdaptOptions,
         DivideOptions,
         EngineOptions,
         EvaluateOptions,
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
         OutlineOptions,
         PredictOptions,
         SimulateOptions,
-        SplitOptions,
-        TrainOptions,
     )
     from glacierx.outlines.attributes import add_attributes
     from glacierx.outlines.divides import Division, split_glaciers
@@ -78,6 +75,7 @@ if TYPE_CHECKING:
     from glacierx.simulate.simulate import simulate
     from glacierx.training.adapt import Adapted, adapt
     from glacierx.training.manifest import Row
+    from glacierx.training.options import AdaptOptions, SplitOptions, TrainOptions
     from glacierx.training.preset import Preset, load_preset
     from glacierx.training.run import Place
     from glacierx.training.train import train
@@ -85,7 +83,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ARCHITECTURES": "networks",
-    "AdaptOptions": "options",
+    "AdaptOptions": "training.options",
     "Adapted": "training.adapt",
     "Band": "scene.sensors",
     "Batch": "batch.batch",
@@ -135,8 +133,8 @@ _HOMES = {
     "Sensor": "scene.sensors",
     "SimulateOptions": "options",
     "Slot": "predict.card",
-    "SplitOptions": "options",
-    "TrainOptions": "options",
+    "SplitOptions": "training.options",
+    "TrainOptions": "training.options",
     "adapt": "training.adapt",
     "add_attributes": "outlines.attributes",
     "allow_vrt": "scene.trust",

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from rasterio.crs import CRS
 
 from glacierx.cli.main import group
-from glacierx.options import TrainOptions
 from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.predict.card import Card, Slot
 from glacierx.scene.grid import Grid
+from glacierx.training.options import TrainOptions
 from glacierx.training.samples import Sample
 
 ORIGIN = 600_000.0, 5_200_000.0

@@ -15,7 +15,6 @@ import glacierx as gx
 from glacierx.cli.main import COMMANDS, group
 from glacierx.evaluate.table import TITLES
 from glacierx.options import (
-    AdaptOptions,
     DivideOptions,
     EngineOptions,
     EvaluateOptions,
@@ -23,10 +22,9 @@ from glacierx.options import (
     OutlineOptions,
     PredictOptions,
     SimulateOptions,
-    SplitOptions,
-    TrainOptions,
 )
 from glacierx.outlines.attributes import GLACIERS
+from glacierx.training.options import AdaptOptions, SplitOptions, TrainOptions
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

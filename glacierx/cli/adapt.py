@@ -14,7 +14,7 @@ from glacierx.cli._scene import (
     overwrite_option,
     scenes_options,
 )
-from glacierx.options import AdaptOptions
+from glacierx.training.options import AdaptOptions
 
 
 @click.command("adapt", cls=Command)

@@ -8,7 +8,7 @@ import click
 
 from glacierx.cli._options import Command, options_for, prefer, progress, say
 from glacierx.cli._scene import device_option, file_option, overwrite_option
-from glacierx.options import SplitOptions, TrainOptions
+from glacierx.training.options import SplitOptions, TrainOptions
 
 if TYPE_CHECKING:
     from glacierx.training.preset import Preset

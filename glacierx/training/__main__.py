@@ -16,7 +16,6 @@ from typing import Any, get_args, get_type_hints
 import torch
 
 from glacierx.errors import INTERRUPTED, OUT_OF_MEMORY, GlacierxError, GlacierxWarning
-from glacierx.options import TrainOptions
 from glacierx.predict.device import choose_device
 from glacierx.predict.memory import keep_memory
 from glacierx.predict.modelfile import (
@@ -26,6 +25,7 @@ from glacierx.predict.modelfile import (
     save_network,
 )
 from glacierx.scene.staging import check_free
+from glacierx.training.options import TrainOptions
 from glacierx.training.preset import load_preset, presets
 from glacierx.training.run import Place
 from glacierx.training.train import estimate, open_data, train

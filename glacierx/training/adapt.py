@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.networks.layers import Inputs
-from glacierx.options import AdaptOptions, SimulateOptions, TrainOptions
+from glacierx.options import SimulateOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model
 from glacierx.predict.precision import Precision, choose_precision
@@ -25,6 +25,7 @@ from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
 from glacierx.training.loop import TIMED_STEPS, Learner, Trust, steps_of
 from glacierx.training.manifest import Row
+from glacierx.training.options import AdaptOptions, TrainOptions
 from glacierx.training.run import Place, judged, learn, view_of
 from glacierx.training.samples import ICE, OTHER, Sample, Source, load_samples, load_source
 from glacierx.training.sources import FileSource, open_sources

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glacierx.errors import OptionError, OutlineError
-from glacierx.options import TrainOptions
+from glacierx.training.options import TrainOptions
 from glacierx.training.samples import ICE, IGNORED, Source
 
 CELL_PX = 16

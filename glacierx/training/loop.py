@@ -16,13 +16,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from glacierx.errors import ModelError, OptionError
 from glacierx.networks.layers import Inputs
-from glacierx.options import TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.normalise import JOINT
 from glacierx.predict.precision import Precision
 from glacierx.training.augment import Augmenter, Batch, resized
 from glacierx.training.draw import Sampler
 from glacierx.training.losses import loss_of
+from glacierx.training.options import TrainOptions
 from glacierx.training.samples import ICE, Labels, Source, Values
 from glacierx.training.schedule import learning_rate
 from glacierx.training.validate import joint_minmax, planes_of

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from glacierx.errors import OptionError
-from glacierx.options import TrainOptions
 from glacierx.predict.card import Card, Slot
 from glacierx.predict.normalise import Normalisation
 from glacierx.scene.sensors import OPTICAL, THERMAL
+from glacierx.training.options import TrainOptions
 
 FOLDER = Path(__file__).parent.parent / "presets"
 

@@ -18,7 +18,6 @@ from torch import nn
 
 from glacierx import __version__
 from glacierx.errors import GlacierxWarning, ModelError, OutputError
-from glacierx.options import TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model
 from glacierx.predict.normalise import JOINT
@@ -26,6 +25,7 @@ from glacierx.predict.precision import choose_precision
 from glacierx.training.draw import survey
 from glacierx.training.journal import Journal
 from glacierx.training.loop import Learner, Trust, describe, steps_of
+from glacierx.training.options import TrainOptions
 from glacierx.training.pictures import draw_validation
 from glacierx.training.samples import Source
 from glacierx.training.state import load_state, read_about, save_state

@@ -2,7 +2,7 @@
 
 import math
 
-from glacierx.options import TrainOptions
+from glacierx.training.options import TrainOptions
 
 WARM_UP = 0.1
 FIRST = 1 / 25

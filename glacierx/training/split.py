@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glacierx.errors import GlacierxWarning, OptionError
-from glacierx.options import SplitOptions
+from glacierx.training.options import SplitOptions
 from glacierx.training.samples import ICE, IGNORED, Labels, Source, Values
 
 LEAST_PX = 16

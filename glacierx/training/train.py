@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from glacierx.errors import ExtraError, ModelError
-from glacierx.options import SplitOptions, TrainOptions
 from glacierx.predict.card import Card
 from glacierx.predict.modelfile import Model, build_model
 from glacierx.predict.precision import choose_precision
 from glacierx.training.loop import Learner, steps_of
+from glacierx.training.options import SplitOptions, TrainOptions
 from glacierx.training.run import Place, learn
 from glacierx.training.samples import Source, load_samples, save_samples
 from glacierx.training.split import split_sources

@@ -321,8 +321,8 @@ def test_the_module_estimates_and_writes_nothing(folder, capsys):
 def test_the_module_has_the_flags_of_the_command(capsys):
     from dataclasses import fields
 
-    from glacierx.options import TrainOptions
     from glacierx.training.__main__ import main
+    from glacierx.training.options import TrainOptions
 
     with pytest.raises(SystemExit):
         main(["--help"])

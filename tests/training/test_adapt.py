@@ -19,7 +19,6 @@ from factories import (
 
 from glacierx.errors import GlacierxWarning, ModelError, OptionError
 from glacierx.networks.layers import Output
-from glacierx.options import AdaptOptions, TrainOptions
 from glacierx.predict.card import Slot
 from glacierx.predict.modelfile import build_model, load_card, save_network
 from glacierx.predict.precision import Precision
@@ -34,6 +33,7 @@ from glacierx.training.adapt import (
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
 from glacierx.training.manifest import Row
+from glacierx.training.options import AdaptOptions, TrainOptions
 from glacierx.training.run import view_of
 from glacierx.training.samples import ICE, IGNORED, OTHER, Sample, save_samples
 from glacierx.training.train import scaling_of

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from glacierx.options import TrainOptions
 from glacierx.predict.tta import VIEWS, turn
 from glacierx.training.augment import OPTICAL, Augmenter, Batch, resized
+from glacierx.training.options import TrainOptions
 from glacierx.training.preset import load_preset
 from glacierx.training.samples import ICE, IGNORED, INVALID, OTHER
 

@@ -5,8 +5,8 @@ import pytest
 from factories import disc, disc_sample
 
 from glacierx.errors import OptionError, OutlineError
-from glacierx.options import TrainOptions
 from glacierx.training.draw import CELL_PX, Draw, Sampler, survey
+from glacierx.training.options import TrainOptions
 from glacierx.training.samples import ICE, IGNORED, INVALID, Sample
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR
 
-from glacierx.options import TrainOptions
 from glacierx.training.loop import steps_of
+from glacierx.training.options import TrainOptions
 from glacierx.training.preset import load_preset
 from glacierx.training.schedule import learning_rate
 

@@ -5,7 +5,7 @@ import pytest
 from factories import disc, disc_sample
 
 from glacierx.errors import GlacierxWarning, OptionError
-from glacierx.options import SplitOptions
+from glacierx.training.options import SplitOptions
 from glacierx.training.samples import ICE, IGNORED, INVALID, Sample
 from glacierx.training.split import split_blocks, split_sources
 
