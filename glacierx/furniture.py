@@ -151,8 +151,8 @@ def _legend_row(draw: Draw, at: tuple[int, int], row: Sequence[Entry], size: int
         if entry.line:
             thick = max(2, round(0.16 * size))
             if entry.dark:
-                box = (left - 1, middle - thick, left + 1.6 * size + 1, middle + thick)
-                draw.rectangle(box, fill=INK)
+                sides = (left - 1, middle - thick, left + 1.6 * size + 1, middle + thick)
+                draw.rectangle(sides, fill=INK)
             half = thick / 2
             draw.rectangle(
                 (left, middle - half, left + 1.6 * size, middle + half), fill=entry.color

@@ -92,8 +92,9 @@ def outline_picture(
     longest_px: int = ReportOptions().picture_px,
 ) -> Image.Image:
     """Draw what `draw_outlines` writes."""
-    picture, grid, whole = scene_picture(scene, longest_px)
-    pixels = np.asarray(picture, np.float32).transpose(2, 0, 1)
+    picture, grid = scene_picture(scene, longest_px)
+    ground = Image.alpha_composite(Image.new("RGBA", picture.size, NODATA_COLOR), picture)
+    pixels = np.asarray(ground.convert("RGB"), np.float32).transpose(2, 0, 1)
     thick = max(0.7, longest_px / FULL_PX)
     margins = transform_geometries(shapely.boundary(glaciers.geometry), glaciers.crs, grid.crs)
     lines = margins[:0]
@@ -107,7 +108,7 @@ def outline_picture(
     legend = [Entry(MARGIN_COLOR, "glacier outlines", line=True, dark=True)]
     if len(lines):
         legend.append(Entry(DIVIDE_COLOR, "ice divides", line=True, dark=True))
-    if not whole:
+    if np.asarray(picture)[..., 3].min() < 255:
         legend.append(Entry(NODATA_COLOR, "no data"))
     return page(drawn, grid, _words(scene, glaciers), legend)
 
@@ -145,32 +146,30 @@ def upright(grid: Grid) -> tuple[Grid, int, int]:
     return Grid(grid.crs, turned, grid.shape), down, right
 
 
-def scene_picture(scene: Scene, longest_px: int) -> tuple[Image.Image, Grid, bool]:
+def scene_picture(scene: Scene, longest_px: int) -> tuple[Image.Image, Grid]:
     """Read a scene in colours, north up, with square pixels on the ground.
 
     Returns:
-        The picture, its longest side as long as asked for; where its pixels lie; whether all of
-        them hold data.
+        The picture (RGBA), transparent where there is no data, its longest side as long as asked
+        for; and where its pixels lie.
     """
     step = max(1, int(np.ceil(max(scene.grid.shape) / longest_px)))
     values, seen = scene_colours(scene, step)
-    values = np.where(seen, values, np.array(NODATA_COLOR, np.float32)[:, None, None])
+    layers = np.concatenate([np.where(seen, values, 0), np.where(seen, 255, 0)[None]])
     # What is beyond the frame in the last row and column of blocks is cut off.
-    end = scene.grid.columns / step, scene.grid.rows / step
-    box = (0.0, 0.0, *end)
+    (rows, columns), (high, wide) = seen.shape, (size / step for size in scene.grid.shape)
     grid, down, right = upright(scene.grid)
-    if down < 0:
-        box = (box[0], values.shape[1] - box[3], box[2], float(values.shape[1]))
-    if right < 0:
-        box = (values.shape[2] - box[2], box[1], float(values.shape[2]), box[3])
-    pixels = np.rint(values).astype(np.uint8)[:, ::down, ::right].transpose(1, 2, 0)
+    left, top = 0.0 if right > 0 else columns - wide, 0.0 if down > 0 else rows - high
+    box = (left, top, left + wide, top + high)
+    pixels = np.rint(layers).astype(np.uint8)[:, ::down, ::right].transpose(1, 2, 0)
     high_m, wide_m = grid.pixel_m[0] * grid.rows, grid.pixel_m[1] * grid.columns
     longest = max(high_m, wide_m)
-    shape = tuple(max(1, round(longest_px * side / longest)) for side in (high_m, wide_m))
+    shape_px = [max(1, round(longest_px * side / longest)) for side in (wide_m, high_m)]
+    size = shape_px[0], shape_px[1]
     picture = Image.fromarray(np.ascontiguousarray(pixels))
-    if picture.size != shape[::-1] or box != (0, 0, *picture.size):
-        picture = picture.resize(shape[::-1], Image.Resampling.BICUBIC, box=box)
-    return picture, grid.coarsened((shape[0], shape[1])), bool(seen.all())
+    if picture.size != size or box != (0, 0, *picture.size):
+        picture = picture.resize(size, Image.Resampling.BICUBIC, box=box)
+    return picture, grid.coarsened(size[::-1])
 
 
 def scene_colours(scene: Scene, step: int) -> tuple[Floats, Mask]:

@@ -48,12 +48,13 @@ def test_a_picture_of_a_large_scene_is_averaged_and_cut_at_the_frame(make_scene,
     mask = np.zeros((120, 203), bool)
     mask[:, 100:] = True
     with gx.open_scene(make_scene(mask)) as scene:
-        picture, grid, whole = scene_picture(scene, 60)
+        picture, grid = scene_picture(scene, 60)
         bounds = scene.grid.bounds
     assert picture.size == (60, round(60 * 120 / 203))
     assert grid.bounds == pytest.approx(bounds)
-    assert whole
-    brightness = np.asarray(picture, int)[10, :, 1]
+    pixels = np.asarray(picture, int)
+    assert (pixels[..., 3] == 255).all()
+    brightness = pixels[10, :, 1]
     # The edge of the ice lies at 100 of 203 columns.
     assert abs(np.flatnonzero(brightness > 120).min() - 60 * 100 / 203) <= 1.5
 
@@ -84,7 +85,7 @@ def test_a_south_up_scene_is_drawn_north_up(make_scene):
     t = utm_grid((60, 80)).transform
     grid = Grid(utm_grid((1, 1)).crs, Affine(t.a, 0, t.c, 0, -t.e, t.f), (60, 80))
     with gx.open_scene(make_scene(mask, grid=grid)) as scene:
-        picture, turned, _ = scene_picture(scene, 80)
+        picture, turned = scene_picture(scene, 80)
     assert turned.bounds == pytest.approx(grid.bounds)
     assert turned.transform.e < 0
     brightness = np.asarray(picture, int)[..., 1]
@@ -105,7 +106,7 @@ def test_pixels_of_a_geographic_grid_are_square_on_the_ground(make_scene):
     mask = np.zeros((100, 100), bool)
     grid = Grid(LONLAT, Affine(1e-4, 0, 10, 0, -1e-4, 60), (100, 100))
     with gx.open_scene(make_scene(mask, grid=grid)) as scene:
-        picture, *_ = scene_picture(scene, 200)
+        picture, _ = scene_picture(scene, 200)
     assert picture.size == (pytest.approx(100, abs=1), 200)
 
 
