@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ExtractOptions,
         OutlineOptions,
         PredictOptions,
+        ReportOptions,
         SimulateOptions,
         SplitOptions,
         TrainOptions,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from glacierx.predict.modelfile import Model, build_model
     from glacierx.predict.normalise import Normalisation
     from glacierx.predict.predict import predict
+    from glacierx.report.report import write_report
     from glacierx.scene.geotiff import write_raster
     from glacierx.scene.grid import Grid
     from glacierx.scene.icewindow import MaskChoice
@@ -118,6 +120,7 @@ _HOMES = {
     "Prediction": "scene.prediction",
     "Preset": "training.preset",
     "Raster": "scene.raster",
+    "ReportOptions": "options",
     "Row": "training.manifest",
     "SENSORS": "scene.sensors",
     "Scene": "scene.scene",
@@ -157,6 +160,7 @@ _HOMES = {
     "verify": "verify",
     "write_outlines": "extract",
     "write_raster": "scene.geotiff",
+    "write_report": "report.report",
 }
 
 __all__ = [
@@ -200,6 +204,7 @@ __all__ = [
     "Prediction",
     "Preset",
     "Raster",
+    "ReportOptions",
     "Row",
     "Scene",
     "SceneError",
@@ -238,6 +243,7 @@ __all__ = [
     "verify",
     "write_outlines",
     "write_raster",
+    "write_report",
 ]
 
 

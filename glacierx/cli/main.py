@@ -13,7 +13,7 @@ from glacierx.errors import OUT_OF_MEMORY, GlacierxError
 
 COMMANDS = (
     "extract", "predict", "outline", "divide", "evaluate", "compare", "fit", "train", "adapt",
-    "simulate", "demo", "models", "doctor", "verify",
+    "report", "simulate", "demo", "models", "doctor", "verify",
 )  # fmt: skip
 
 

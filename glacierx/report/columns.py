@@ -89,7 +89,7 @@ def range_labels(edges: tuple[float, ...]) -> list[str]:
 
 def palette(count: int) -> list[str]:
     """Return so many colours, from dark and low to bright and high."""
-    at = np.linspace(0.5, len(VIRIDIS) - 1, count) if count > 1 else np.array([4.0])
+    at = np.linspace(0.8, len(VIRIDIS) - 1, count) if count > 1 else np.array([4.0])
     anchors = np.array(VIRIDIS, np.float64)
     channels = [np.interp(at, np.arange(len(VIRIDIS)), anchors[:, one]) for one in range(3)]
     rows = np.rint(np.column_stack(channels)).astype(int).tolist()

@@ -131,7 +131,9 @@ def hypsometry_figure(found: Hypsometry | None) -> Figure:
     areas, lows = found.areas_km2, found.lows_m
     height, left, top = 300.0, 62, 22
     plot, wide = height - top - 34, WIDTH - 62 - 24
-    most = nice_step(float(areas.max()))
+    tick = nice_step(float(areas.max()) / 4)
+    ticks = math.ceil(float(areas.max()) / tick)
+    most = tick * ticks
     low, high = float(lows[0]), float(lows[-1]) + BAND_M
     scale = plot / (high - low)
     body = [_text(0, 12, "Elevation, m", "axis")]
@@ -143,9 +145,9 @@ def hypsometry_figure(found: Hypsometry | None) -> Figure:
     for edge, area in zip(lows.tolist(), areas.tolist(), strict=True):
         y = top + (high - edge - BAND_M) * scale
         body.append(_bar(left, y + 0.4, wide * area / most, BAND_M * scale - 0.8))
-    for part in (0, 0.5, 1):
-        x = left + wide * part
-        body.append(_text(x, height - 18, f"{most * part:,g}", "value", "middle"))
+    for one in range(ticks + 1):
+        x = left + wide * one / ticks
+        body.append(_text(x, height - 18, f"{tick * one:,g}", "value", "middle"))
     body += [_line(left, top, left, top + plot)]
     body.append(_text(left + wide, height - 2, "Ice area in 50 m, km²", "axis", "end"))
     middle = _median_m(found)

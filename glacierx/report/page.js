@@ -45,7 +45,7 @@
   const quantum = data.shapes.quantum;
   const bounds = L.latLngBounds([[-high, 0], [0, wide]]);
   const map = L.map("map", {
-    crs: L.CRS.Simple, minZoom: -20, maxZoom: 3, zoomSnap: 0.25, zoomDelta: 0.75,
+    crs: L.CRS.Simple, minZoom: -20, maxZoom: 3, zoomSnap: 0.05, zoomDelta: 0.75,
     wheelPxPerZoomLevel: 90, renderer: L.canvas({ padding: 0.4, tolerance: 4 }),
     zoomAnimation: !calm, fadeAnimation: false, inertia: !calm, attributionControl: false,
     maxBounds: bounds.pad(0.6),
@@ -90,7 +90,7 @@
   function styleOf(row) {
     const color = colorOf(row);
     return scene
-      ? { color: color, weight: 1.6, opacity: 1, fillColor: color, fillOpacity: 0.42 }
+      ? { color: "#ffffff", weight: 1, opacity: 0.95, fillColor: color, fillOpacity: 0.55 }
       : { color: "#3a434b", weight: 0.7, opacity: 0.9, fillColor: color, fillOpacity: 0.85 };
   }
   const glaciers = L.layerGroup();
@@ -120,6 +120,8 @@
   const home = scene || !layers.length ? bounds : L.latLngBounds(layers.map((one) => one.getBounds()).filter((one) => one.isValid()).reduce((sum, one) => sum.extend(one), L.latLngBounds([])));
   const goHome = () => map.fitBounds(home, { animate: !calm, padding: [4, 4] });
   map.fitBounds(home, { animate: false, padding: [4, 4] });
+  // Printing does not wait for a picture.
+  if (scene) scene.getElement().decoding = "sync";
 
   byId("controls").hidden = false;
   byId("whole").addEventListener("click", goHome);

@@ -22,6 +22,7 @@ from glacierx.report.ground import Frame, Overlay, Shapes
 from glacierx.report.notes import Note
 from glacierx.report.results import Results, stem
 
+LINE = 84
 SHOWN_DIGITS = 12
 """Letters of a SHA-256 that are shown."""
 
@@ -244,7 +245,7 @@ def _record(results: Results) -> str:
     parts = command_of(record, results.name)
     shown = "<p>The run record does not tell enough for the command that repeats it.</p>"
     if parts:
-        command = " \\\n  ".join(parts)
+        command = _wrapped(parts)
         shown = (
             "<h3>The command that does it again</h3>"
             "<p>In a folder with the files named here:</p>"
@@ -257,6 +258,17 @@ def _record(results: Results) -> str:
         "<details><summary>The whole run record</summary>"
         f'<pre tabindex="0" aria-label="Run record">{escape(whole)}</pre></details>'
     )
+
+
+def _wrapped(parts: Sequence[str]) -> str:
+    """Break a command into lines between its flags."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) > LINE:
+            lines.append(f"  {part}")
+        else:
+            lines[-1] += f" {part}"
+    return " \\\n".join(lines)
 
 
 def _facts(record: Mapping[str, Any]) -> str:

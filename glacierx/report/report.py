@@ -7,8 +7,9 @@ from typing import Any
 
 from glacierx.errors import OptionError
 from glacierx.extract import Extraction
-from glacierx.inputs import same_state, tables
+from glacierx.inputs import same_state, table, tables
 from glacierx.options import ReportOptions
+from glacierx.report.command import bands_text
 from glacierx.report.figures import figures_of
 from glacierx.report.ground import frame_of, overlay_of, shapes_of
 from glacierx.report.hypsometry import hypsometry_of
@@ -59,7 +60,7 @@ def write_report(  # noqa: PLR0913 - one keyword for each flag of the command li
         >>> with open_scene("scene.tif", dem="dem.tif") as scene:
         ...     write_report("outlines.gpkg", "report.html", scene=scene)
     """
-    check_suffix(path, SUFFIXES, "reports")
+    check_report(path)
     given = None if isinstance(result, Extraction) else result
     read = [*(scene.paths if scene else []), *(dem.parts if dem else []), scores, given]
     check_output(path, overwrite=overwrite, inputs=read)
@@ -98,6 +99,35 @@ def report_html(
         scores,
     )
     return page_html(contents)
+
+
+def check_report(path: PathLike) -> None:
+    """Refuse a page that could not be written, before any work is done.
+
+    Raises:
+        OutputError: Its name has another ending.
+    """
+    check_suffix(path, SUFFIXES, "reports")
+
+
+def scene_choice(
+    results: Results, path: PathLike | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Say how a scene is read: as it was in the run, where it is that scene and nothing is given.
+
+    Args:
+        results: The result.
+        path: The scene: one of the run's files, or the folder that holds them.
+        given: Keywords of `open_scene`.
+    """
+    named = {str(one.get("name")) for one in tables(results.record, "inputs")}
+    same = path is not None and (Path(path).is_dir() or base_name(path) in named)
+    bands = bands_text(results.record)
+    if not same or given.get("bands") or given.get("sensor") or not bands:
+        return dict(given)
+    said = table(results.record, "scene")
+    kept = {key: said.get(key) for key in ("sensor", "level") if given.get(key) is None}
+    return {**given, **kept, "bands": bands}
 
 
 def save_report(part: Path, text: str) -> None:
