@@ -101,7 +101,7 @@ def _font(size: int) -> Any:
 
 def plain_text(text: str) -> str:
     """Return a text in the letters that Pillow's own font has; others lose marks or become ?."""
-    simple = text.replace("–", "-").replace("×", "x")
+    simple = text.replace("\u2013", "-").replace("\u00d7", "x")
     kept = (one if one in DRAWN else unicodedata.normalize("NFKD", one) for one in simple)
     letters = "".join(one for one in "".join(kept) if not unicodedata.combining(one))
     return "".join(one if 32 <= ord(one) < 127 or one in DRAWN else "?" for one in letters)

@@ -123,6 +123,12 @@ class Browser:
 
     def press(self, selector):
         """Click an element."""
+        # WebDriver does not wait until a page has scrolled smoothly.
+        self.run(
+            "document.querySelector(arguments[0]).scrollIntoView("
+            "{block: 'center', behavior: 'instant'})",
+            selector,
+        )
         found = self.do("/element", using="css selector", value=selector)
         self.do(f"/element/{found[ELEMENT]}/click")
 
@@ -141,8 +147,8 @@ class Browser:
         Path(path).write_bytes(base64.b64decode(found["data"]))
 
     def pdf(self, path):
-        Path(path).write_bytes(base64.b64decode(self.do("/print", page={"width": 21, "height": 29.7},
-                                                        background=True)))  # fmt: skip
+        found = self.do("/print", page={"width": 21, "height": 29.7}, background=True)
+        Path(path).write_bytes(base64.b64decode(found))
 
     def look(self, *, width=None, height=None, dark=False, calm=False):
         """Change the window: its size, the system's colours, reduced motion."""

@@ -63,7 +63,7 @@ def test_a_map_is_pasted_at_its_corner_and_framed():
 
 def test_the_bar_is_as_long_as_it_says():
     sheet = np.asarray(page(Image.new("RGB", (500, 400)), utm_grid((400, 500)), Words(""), []), int)
-    left, top = corner(500)
+    top = corner(500)[1]
     below = (sheet[top + 402 :] < 60).all(axis=2)
     # 5 km wide: a bar of 1 km is 100 pixels of 10 m.
     assert max(longest_run(row) for row in below) == pytest.approx(101, abs=1)

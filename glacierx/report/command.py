@@ -22,10 +22,10 @@ def bands_text(record: Mapping[str, Any]) -> str:
         number, file = one.get("band"), str(one.get("file"))
         if not isinstance(number, int) or "," in file or "=" in file:
             return ""
-        parts.append((number, f"{role}={number}" if len(files) == 1 else f"{role}={file}:{number}"))
-    if len(files) == 1:
-        parts.sort()
-    return ",".join(text for _, text in parts)
+        text = f"{role}={number}" if len(files) == 1 else f"{role}={file}:{number}"
+        parts.append((int(one.get("input") or 0), number, text))
+    # A record is sorted by name; the first file gives the scene its name.
+    return ",".join(text for *_, text in sorted(parts))
 
 
 def command_of(record: Mapping[str, Any], output: str) -> list[str]:
