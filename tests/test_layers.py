@@ -19,8 +19,10 @@ LAYERS = (
     {
         "extract",
         "estimate",
+        "furniture",
         "picture",
         "errormap",
+        "report",
         "record",
         "demo",
         "findings",
@@ -34,8 +36,8 @@ LAYERS = (
 )
 # Within the last layer below the command line.
 ORDER = (
-    "findings", "record", "inputs", "extract", "estimate", "picture", "errormap", "demo", "doctor",
-    "rerun", "verify",
+    "findings", "record", "inputs", "extract", "estimate", "furniture", "picture", "errormap",
+    "report", "demo", "doctor", "rerun", "verify",
 )  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def hypsometry_figure(found: Hypsometry | None) -> Figure:
         return Figure("hypsometry", title, caption="No elevation is known. Give a DEM with --dem.")
     areas, lows = found.areas_km2, found.lows_m
     height, left, top = 300.0, 62, 22
-    plot, wide = height - top - 34, WIDTH - 62 - 24
+    plot, wide = height - top - 34, WIDTH - left - 72
     tick = nice_step(float(areas.max()) / 4)
     ticks = math.ceil(float(areas.max()) / tick)
     most = tick * ticks
@@ -153,7 +153,8 @@ def hypsometry_figure(found: Hypsometry | None) -> Figure:
     middle = _median_m(found)
     y = top + (high - middle) * scale
     body += [_line(left, y, left + wide, y, "mark")]
-    body += [_text(left + wide, y - 5, f"median {middle:,.0f} m", "note", "end")]
+    body += [_text(left + wide + 6, y - 2, "median", "note")]
+    body += [_text(left + wide + 6, y + 12, f"{middle:,.0f} m", "note")]
     way = f"Of the DEM {found.source}." if found.source else (
         "Approximate: half of each glacier is spread evenly from its lowest to its median "
         "elevation, half from there to its highest. Give a DEM (--dem) for the true curve."

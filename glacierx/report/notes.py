@@ -105,8 +105,8 @@ def _flagged(results: Results, column: str) -> list[int]:
 
 def _count(rows: list[int], results: Results, one: str, several: str) -> str:
     area = float(results.areas[rows].sum())
-    said = f"1 glacier {one}" if len(rows) == 1 else f"{len(rows):,} glaciers {several}"
-    return f"{said} ({area:,.2f} km²)"
+    number, verb = ("1 glacier", one) if len(rows) == 1 else (f"{len(rows):,} glaciers", several)
+    return f"{number} ({area:,.2f} km²) {verb}"
 
 
 def _of_pixels(results: Results, overlay: Overlay | None) -> Iterator[Note]:

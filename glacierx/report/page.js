@@ -205,7 +205,7 @@
     for (const line of body.rows) line.classList.toggle("chosen", Number(line.dataset.row) === row);
   }
   function zoomTo(row) {
-    map.fitBounds(layers[row].getBounds().pad(0.6), { animate: !calm, maxZoom: map.getBoundsZoom(bounds) + 6 });
+    map.fitBounds(layers[row].getBounds().pad(0.25), { animate: !calm, maxZoom: map.getBoundsZoom(bounds) + 6 });
   }
   function showRow(row) {
     if (!rows.includes(row)) reset();
@@ -359,9 +359,26 @@
     byId("map").style.height = Math.round(Math.min(720, 660 * Math.max(0.6, high / wide))) + "px";
     map.invalidateSize({ animate: false });
     map.fitBounds(chosen < 0 ? home : seen, { animate: false });
+    // Chromium prints a canvas that was just cleared and drawn as strokes on white, over the
+    // scene; a picture of it is printed as it is seen.
+    for (const one of document.querySelectorAll("#map canvas")) {
+      const still = new OffscreenCanvas(one.width, one.height);
+      still.getContext("2d").drawImage(one, 0, 0);
+      const copy = make("canvas", undefined, one.className + " still");
+      copy.width = one.width;
+      copy.height = one.height;
+      copy.style.cssText = one.style.cssText;
+      copy.getContext("bitmaprenderer").transferFromImageBitmap(still.transferToImageBitmap());
+      one.style.visibility = "hidden";
+      one.after(copy);
+    }
     showRows(MOST_PRINTED);
   });
   window.addEventListener("afterprint", () => {
+    for (const one of document.querySelectorAll("#map canvas.still")) {
+      one.previousSibling.style.visibility = "";
+      one.remove();
+    }
     byId("map").style.width = byId("map").style.height = "";
     map.invalidateSize({ animate: false });
     if (before) map.setView(before.center, before.zoom, { animate: false });

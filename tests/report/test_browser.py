@@ -246,7 +246,13 @@ def test_it_prints(browser, discs, tmp_path):
     open_page(browser, page, dark=True)
     browser.pdf(tmp_path / "page.pdf")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
-    # Afterwards it is as it was.
+    # Its map is printed as a picture of its size, over the scene; afterwards it is as it was.
+    stills = "return document.querySelectorAll('#map canvas.still').length"
+    browser.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.run(stills) == 1
+    assert browser.run("return document.getElementById('map').style.width") == "660px"
+    browser.run("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.run(stills) == 0
     assert browser.run("return document.getElementById('map').style.width") == ""
     assert browser.errors() == []
 

@@ -372,12 +372,13 @@ def test_notes_tell_what_limits_a_result():
         dem_share=[1.0, 0.7, np.nan], divided=[1, 1, 0], mean_probability=[0.55, 0.9, 0.9],
     )  # fmt: skip
     notes = notes_of(results, None, None, None, ["scene.tif"])
-    told = {note.text.split(":")[0].split(" (")[0]: note.rows for note in notes}
-    assert told["1 glacier is cut by the scene's frame"] == [0]
-    assert told["2 glaciers touch pixels without data"] == [1, 2]
-    assert told["1 glacier has"] == [1]
-    assert told["1 glacier lies"] == [2]
-    assert told["1 glacier is doubtful"] == [0]
+    told = {note.text.split(":")[0]: note.rows for note in notes}
+    assert told["1 glacier (1.00 km²) is cut by the scene's frame"] == [0]
+    assert told["2 glaciers (2.00 km²) touch pixels without data"] == [1, 2]
+    assert told["1 glacier (1.00 km²) has gaps in the DEM"] == [1]
+    outside = "1 glacier (1.00 km²) lies outside the DEM or inventory and could not be divided."
+    assert told[outside] == [2]
+    assert told["1 glacier (1.00 km²) is doubtful"] == [0]
     text = " ".join(note.text for note in notes)
     for part in ("pixel method ndsi", "Lakes may be ice.", "scene.tif, which is shown, is not"):
         assert part in text
