@@ -194,12 +194,12 @@ def _plot(figure: Figure) -> str:
     if figure.rows:
         numbers = (
             f"<details><summary>{escape(figure.title)}: the numbers</summary>"
-            f"{_table(figure.head, figure.rows)}</details>"
+            f"{_table(figure.title, figure.head, figure.rows)}</details>"
         )
     return f'<figure id="{figure.name}">{head}{figure.svg}{caption}{numbers}</figure>'
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     titles = "".join(f'<th scope="col">{escape(one)}</th>' for one in head)
     lines = "".join(
         "<tr>"
@@ -209,7 +209,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     )
     return (
-        f'<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>'
+        f'<div class="scroll" role="region" aria-label="{escape(name)}: numbers" tabindex="0"><table>'
         f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
@@ -233,7 +233,7 @@ def _scores(scores: Mapping[str, Any] | None) -> str:
         notes, list) else ""  # fmt: skip
     return (
         '<section aria-labelledby="scores-title"><h2 id="scores-title">Scores</h2>'
-        f"<p>{escape(said)}</p>{_table(('Score', 'Value', '95 % interval'), rows)}"
+        f"<p>{escape(said)}</p>{_table('Scores', ('Score', 'Value', '95 % interval'), rows)}"
         f"{f'<ul>{told}</ul>' if told else ''}</section>"
     )
 
