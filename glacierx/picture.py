@@ -114,10 +114,12 @@ def outline_picture(
 
 
 def _words(scene: Scene, glaciers: Outlines) -> Words:
-    area = float(areas_km2(glaciers.geometry, glaciers.crs).sum())
+    placed = transform_geometries(glaciers.geometry, glaciers.crs, scene.grid.crs)
+    seen = glaciers.select(shapely.intersects(placed, scene.grid.footprint))
+    area = float(areas_km2(seen.geometry, seen.crs).sum())
     date = f"{scene.date} · " if scene.date else ""
     made = " · a made scene, seen by no satellite" if scene.made else ""
-    count = f"{len(glaciers):,} glacier{'' if len(glaciers) == 1 else 's'}"
+    count = f"{len(seen):,} glacier{'' if len(seen) == 1 else 's'}"
     roles = colour_roles(scene)
     kind = "natural colours" if roles == COLOURS[0] else "false colours"
     shown = f"{kind} ({', '.join(roles)})" if len(set(roles)) == 3 else roles[0]

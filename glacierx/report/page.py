@@ -209,8 +209,8 @@ def _table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
         for row in rows
     )
     return (
-        f'<div class="scroll" role="region" aria-label="{escape(name)}: numbers" tabindex="0"><table>'
-        f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
+        f'<div class="scroll" role="region" aria-label="{escape(name)}: numbers" tabindex="0">'
+        f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
 
