@@ -23,7 +23,8 @@ def bands_text(record: Mapping[str, Any]) -> str:
         if not isinstance(number, int) or "," in file or "=" in file:
             return ""
         text = f"{role}={number}" if len(files) == 1 else f"{role}={file}:{number}"
-        parts.append((int(one.get("input") or 0), number, text))
+        at = one.get("input")
+        parts.append((at if isinstance(at, int) else 0, number, text))
     # A record is sorted by name; the first file gives the scene its name.
     return ",".join(text for *_, text in sorted(parts))
 

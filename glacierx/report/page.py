@@ -221,10 +221,10 @@ def _scores(scores: Mapping[str, Any] | None) -> str:
     reasons = table(scores, "reasons")
     rows = []
     for name, value in values.items():
-        known = isinstance(value, int | float)
+        known = _are_numbers(value)
         between = ends.get(name)
         extra = str(reasons.get(name, ""))
-        if isinstance(between, list) and len(between) == 2:
+        if isinstance(between, list) and len(between) == 2 and _are_numbers(*between):
             extra = f"{number(name, between[0])} to {number(name, between[1])}"
         rows.append((title(name), number(name, value) if known else "none", extra))
     said = f"{scores.get('prediction', '')} against {scores.get('truth', '')}."
@@ -236,6 +236,10 @@ def _scores(scores: Mapping[str, Any] | None) -> str:
         f"<p>{escape(said)}</p>{_table('Scores', ('Score', 'Value', '95 % interval'), rows)}"
         f"{f'<ul>{told}</ul>' if told else ''}</section>"
     )
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
 
 
 def _record(results: Results) -> str:

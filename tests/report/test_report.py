@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 import shlex
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -27,7 +28,8 @@ from glacierx.report.figures import aspect_figure, sizes_figure, uncertainty_fig
 from glacierx.report.ground import Frame, frame_of, shapes_of
 from glacierx.report.hypsometry import guessed, measured
 from glacierx.report.notes import notes_of
-from glacierx.report.page import script_json
+from glacierx.report.page import Contents, page_html, script_json
+from glacierx.report.report import scene_choice
 from glacierx.report.results import Results, read_results
 
 UTM = CRS.from_epsg(32632)
@@ -522,3 +524,52 @@ def test_divides_of_a_file_are_read(tmp_path):
     path = gx.write_report(tmp_path / "o.gpkg", tmp_path / "r.html")
     [steps] = Page(path).data["shapes"]["lines"]
     assert len(steps) == 4
+
+
+def changed_somewhere(value, random):
+    """A record with one of its entries, at any depth, replaced by something of another kind."""
+    if isinstance(value, dict) and value and random.random() < 0.85:
+        key = sorted(value)[random.integers(len(value))]
+        return {**value, key: changed_somewhere(value[key], random)}
+    if isinstance(value, list) and value and random.random() < 0.7:
+        at = int(random.integers(len(value)))
+        return [*value[:at], changed_somewhere(value[at], random), *value[at + 1 :]]
+    others = (
+        None,
+        True,
+        -1,
+        1.5,
+        float("nan"),
+        "x",
+        "",
+        [],
+        [None],
+        {},
+        {"name": 3},
+        [{"band": []}],
+    )
+    return others[random.integers(len(others))]
+
+
+def test_no_record_and_no_scores_bring_a_report_down(made):
+    invoke("extract", made / "scene.tif", "--dem", made / "dem.tif", "--model", "ndsi",
+           "-o", made / "o.gpkg")  # fmt: skip
+    invoke("evaluate", made / "o.gpkg", made / "o.gpkg", "--like", made / "scene.tif",
+           "--json", made / "s.json")  # fmt: skip
+    results = read_results(made / "o.gpkg")
+    scores = json.loads((made / "s.json").read_text())
+    scores["intervals"]["scores"] = {"iou": [0.5, 0.75], "kappa": [0.25, 0.5]}
+    scores = {key: scores[key] for key in ("prediction", "truth", "scores", "intervals", "notes")}
+    frame = frame_of(results.glaciers, None)
+    shapes = shapes_of(frame, results.glaciers, None)
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        record, said = results.record, scores
+        for _ in range(3):
+            record, said = (changed_somewhere(one, random) for one in (record, said))
+        damaged = replace(results, record=record if isinstance(record, dict) else {})
+        said = said if isinstance(said, dict) and isinstance(said.get("scores"), dict) else None
+        notes = notes_of(damaged, None, None, None, [])
+        text = page_html(Contents(damaged, frame, shapes, None, [], notes, said))
+        assert text.startswith("<!doctype html>")
+        assert scene_choice(damaged, "scene.tif", {}).keys() <= {"bands", "sensor", "level"}
