@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         MergeOptions,
         OutlineOptions,
         PredictOptions,
+        ReportOptions,
         SimulateOptions,
     )
     from glacierx.outlines.attributes import add_attributes
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from glacierx.predict.modelfile import Model, build_model
     from glacierx.predict.normalise import Normalisation
     from glacierx.predict.predict import predict
+    from glacierx.report.report import write_report
     from glacierx.scene.geotiff import write_raster
     from glacierx.scene.grid import Grid
     from glacierx.scene.icewindow import MaskChoice
@@ -125,6 +127,7 @@ _HOMES = {
     "Prediction": "scene.prediction",
     "Preset": "training.preset",
     "Raster": "scene.raster",
+    "ReportOptions": "options",
     "Row": "training.manifest",
     "SENSORS": "scene.sensors",
     "Scene": "scene.scene",
@@ -166,6 +169,7 @@ _HOMES = {
     "verify": "verify",
     "write_outlines": "extract",
     "write_raster": "scene.geotiff",
+    "write_report": "report.report",
 }
 
 __all__ = [
@@ -213,6 +217,7 @@ __all__ = [
     "Prediction",
     "Preset",
     "Raster",
+    "ReportOptions",
     "Row",
     "Scene",
     "SceneError",
@@ -253,6 +258,7 @@ __all__ = [
     "verify",
     "write_outlines",
     "write_raster",
+    "write_report",
 ]
 
 

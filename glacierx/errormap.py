@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window
 
 from glacierx.evaluate.evaluate import open_cached
 from glacierx.evaluate.pairs import Opened, Pair
 from glacierx.evaluate.tally import LEAST_ROWS
-from glacierx.picture import COLOURS, NODATA_COLOR, save_png, stretched
+from glacierx.furniture import Entry, Words, page
+from glacierx.picture import COLOURS, NODATA_COLOR, save_picture, stretched, upright
 from glacierx.scene.bands import role_in_text
 from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.output import check_output, check_suffix
@@ -38,8 +39,6 @@ KINDS = {
     "false": ((204, 51, 170), 0.9),
 }
 GREY = np.array([0.3, 0.55, 0.15], np.float32)[:, None, None]
-TEXT_PX = 20
-INK = (30, 30, 30)
 
 Floats = NDArray[np.float32]
 
@@ -100,16 +99,16 @@ def draw_errors(
         picture = picture * (1 - shares.unknown) + away * shares.unknown
         titles = opened.found.name, opened.truth.name
     # The top of a picture is north, and its right east, whatever the order of the rows.
-    down, right = (1 if grid.transform.e <= 0 else -1), (1 if grid.transform.a >= 0 else -1)
+    grid, down, right = upright(grid)
     picture = picture[:, ::down, ::right]
-    larger = max(1, SHORTEST_PX // max(grid.shape))
+    larger = math.ceil(SHORTEST_PX / max(grid.shape))
     pixels = np.rint(picture).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
     pixels = pixels.repeat(larger, axis=0).repeat(larger, axis=1)
-    whole = _with_legend(pixels, grid.pixel_m[1] / larger, titles, shares)
+    whole = _on_page(pixels, grid.coarsened(pixels.shape[:2]), titles, shares)
     inputs = [pair.prediction, pair.truth, pair.image]
     check_output(path, overwrite=overwrite, inputs=inputs)
     with staged(path, overwrite=overwrite) as part:
-        save_png(part, whole)
+        save_picture(part, whole)
     return Path(path)
 
 
@@ -170,41 +169,20 @@ def _bands(dataset: Any) -> list[int]:
     return [1, 2, 3] if dataset.count >= 3 else [1]
 
 
-def _with_legend(
-    pixels: NDArray[np.uint8], pixel_m: float, titles: tuple[str, str], shares: _Shares
+def _on_page(
+    pixels: NDArray[np.uint8], grid: Grid, titles: tuple[str, str], shares: _Shares
 ) -> Image.Image:
-    rows, columns, _ = pixels.shape
-    font: Any = ImageFont.load_default(TEXT_PX)
-    entries = [
-        (color, f"{name} {area:,.2f} km2")
+    legend = [
+        Entry(color, f"{name} {area:,.2f} km²")
         for (name, (color, _)), area in zip(KINDS.items(), shares.km2, strict=True)
     ]
     if shares.unknown.any():
-        entries.append((NODATA_COLOR, "no data"))
-    pad = TEXT_PX // 2
-    width = max(columns, SHORTEST_PX)
-    height = rows + 2 * pad + 3 * (TEXT_PX + pad)
-    page = Image.new("RGB", (width, height), (255, 255, 255))
-    page.paste(Image.fromarray(pixels), ((width - columns) // 2, 0))
-    draw = ImageDraw.Draw(page)
-    top = rows + pad
-    draw.text((pad, top), f"{titles[0]} against {titles[1]}", fill=INK, font=font)
-    left = pad
-    for color, text in entries:
-        at = top + TEXT_PX + pad
-        draw.rectangle((left, at, left + TEXT_PX, at + TEXT_PX), fill=color, outline=INK)
-        draw.text((left + TEXT_PX + pad, at - 2), text, fill=INK, font=font)
-        left += TEXT_PX + 3 * pad + math.ceil(draw.textlength(text, font=font))
-    bar_m = scale_bar_m(columns * pixel_m)
-    at = top + 2 * (TEXT_PX + pad)
-    end = pad + round(bar_m / pixel_m)
-    draw.rectangle((pad, at + TEXT_PX // 2 - 2, end, at + TEXT_PX // 2 + 2), fill=INK)
-    text = f"{bar_m / 1000:g} km" if bar_m >= 1000 else f"{bar_m:g} m"
-    draw.text((end + pad, at - 2), text, fill=INK, font=font)
-    return page
-
-
-def scale_bar_m(width_m: float) -> float:
-    """Return a round length, 1, 2 or 5 times a power of ten, of a tenth to a quarter of a width."""
-    power = 10.0 ** math.floor(math.log10(width_m / 4))
-    return max(step * power for step in (1, 2, 5) if step * power <= width_m / 4)
+        legend.append(Entry(NODATA_COLOR, "no data"))
+    both, missed, false = shares.km2
+    union = both + missed + false
+    said = f"prediction {both + false:,.2f} km², truth {both + missed:,.2f} km²"
+    if union:
+        said += f" · IoU {both / union:.3f} by area"
+    foot = f"{grid.crs_name} · {grid.gsd_m:.3g} m to a pixel"
+    words = Words(f"{titles[0]} against {titles[1]}", said, foot)
+    return page(Image.fromarray(pixels), grid, words, legend)

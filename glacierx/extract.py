@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     engine: EngineOptions = EngineOptions(),
     progress: Progress | None = None,
     profile: Profile | None = None,
+    beside: Mapping[PathLike, Callable[[Path, Extraction], None]] = MappingProxyType({}),
 ) -> Extraction:
     """Extract outlines into files: all of them whole, or none.
 
@@ -206,6 +208,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         engine: See `extract`.
         progress: See `extract`.
         profile: See `extract`.
+        beside: Further files, each with what writes the result into a path that is prepared.
 
     Raises:
         OutputError: A file exists, is an input or cannot be written.
@@ -215,10 +218,11 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     check_rasters((probability, mask), overwrite=overwrite)
     given = model if isinstance(model, str | Path) else None
     inputs = [*scene.paths, divides, given]
-    check_outputs((output, probability, mask), overwrite=overwrite, inputs=inputs)
+    outputs = (output, probability, mask, *beside)
+    check_outputs(outputs, overwrite=overwrite, inputs=inputs)
     profile = profile or Profile()
     with ExitStack() as stack:
-        part, kept, masked = _all_staged(stack, (output, probability, mask), overwrite=overwrite)
+        part, kept, masked, *others = _all_staged(stack, outputs, overwrite=overwrite)
         assert part is not None
         rows = stack.enter_context(resumable(Path(output), resume=resume))
         folder = part.parent / "work"
@@ -231,6 +235,9 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         result = _extract(job, files, options, divides, progress)
         with profile.measure("write"):
             save_layers(part, layers_of(result), result.record, driver)
+        for path, write in zip(others, beside.values(), strict=True):
+            assert path is not None
+            write(path, result)
     forget_rows(Path(output))
     return result
 

@@ -266,6 +266,18 @@ class EvaluateOptions(Options):
 
 
 @dataclass(frozen=True)
+class ReportOptions(Options):
+    """How results are shown."""
+
+    picture_px: int = option(
+        1600, "Longest side of the map in a picture, in pixels.", low=200, high=10000
+    )
+    overlay_px: int = option(
+        2048, "Longest side of the scene below a report's map, in pixels.", low=128, high=8192
+    )
+
+
+@dataclass(frozen=True)
 class ExtractOptions:
     """All the tunables of the main job, group by group."""
 

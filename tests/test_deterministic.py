@@ -25,6 +25,8 @@ COMMANDS = (
     "outline p.tif -o c.gpkg",
     "divide c.gpkg --dem dem.tif --probability p.tif -o d.gpkg",
     "evaluate p.tif region.gpkg --json e.json --csv e.csv --figure e.png",
+    "extract scene.tif --model ndsi -o w.gpkg --report w.html --picture w.jpg --picture-px 300",
+    "report o.gpkg --scene scene.tif --dem dem.tif --scores e.json -o s.html --picture s.png",
     "compare d.gpkg o.gpkg --dem dem.tif --json v.json",
     "fit ratio --scene scene.tif --outlines region.gpkg -o r.safetensors",
     "simulate --size 128 --seed 3 -o made",

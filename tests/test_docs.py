@@ -21,6 +21,7 @@ from glacierx.options import (
     MergeOptions,
     OutlineOptions,
     PredictOptions,
+    ReportOptions,
     SimulateOptions,
 )
 from glacierx.outlines.attributes import GLACIERS
@@ -30,8 +31,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 GROUPS = (
-    EngineOptions, PredictOptions, OutlineOptions, DivideOptions, EvaluateOptions, MergeOptions,
-    SimulateOptions,
+    EngineOptions, PredictOptions, OutlineOptions, DivideOptions, ReportOptions, EvaluateOptions,
+    MergeOptions, SimulateOptions,
 )  # fmt: skip
 OF_TRAINING = (SplitOptions, TrainOptions, AdaptOptions)
 # What these print is a table, not the paths of results.
@@ -67,6 +68,7 @@ def test_the_commands_of_the_readme_run_in_order(folder, monkeypatch):
             for path in result.stdout.split():
                 assert Path(path).exists(), (line, path)
     assert Path("errors.png").exists()
+    assert Path("outlines.html").read_text().startswith("<!doctype html>")
     assert Path("by_glacier.csv").read_text().startswith("glacier,found,")
 
 
@@ -291,6 +293,19 @@ def test_the_benchmark_of_merging_runs_on_few_scenes():
     made, merged = (int(re.search(r"(\d+) glaciers", lines[at])[1]) for at in (0, 1))
     # What two scenes show is there once.
     assert 0 < merged < made
+
+
+def test_the_benchmark_of_reports_runs_on_few_glaciers(tmp_path):
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "report.py", "--glaciers", "500", "--rounds", "1"],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("500 glaciers of 158500 vertices")
+    # A tenth of the glaciers may take a tenth of 15 MB, and what every page holds.
+    assert float(re.search(r"^size ([\d.]+) MB", lines[2])[1]) < 1.5 + 0.5
+    opened = re.search(r"^opened in ([\d.]+) s|^time to open: .* not installed", lines[3])
+    assert float(opened[1] or 0) < 3
 
 
 def make_everest(folder):

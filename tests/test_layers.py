@@ -19,8 +19,10 @@ LAYERS = (
     {
         "extract",
         "estimate",
+        "furniture",
         "picture",
         "errormap",
+        "report",
         "record",
         "demo",
         "findings",
@@ -38,8 +40,8 @@ LAYERS = (
 )
 # Within the last layer below the command line.
 ORDER = (
-    "findings", "record", "inputs", "extract", "estimate", "picture", "errormap", "demo", "doctor",
-    "rerun", "verify", "inventories", "belief", "merge", "batch",
+    "findings", "record", "inputs", "extract", "estimate", "furniture", "picture", "errormap",
+    "report", "demo", "doctor", "rerun", "verify", "inventories", "belief", "merge", "batch",
 )  # fmt: skip
 
 

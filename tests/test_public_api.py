@@ -66,6 +66,7 @@ def test_import_is_light():
         ["divide"],
         ["evaluate"],
         ["compare"],
+        ["report"],
         ["fit"],
         ["train"],
         ["models"],

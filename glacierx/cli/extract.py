@@ -24,6 +24,7 @@ from glacierx.options import (
     ExtractOptions,
     OutlineOptions,
     PredictOptions,
+    ReportOptions,
 )
 
 
@@ -36,6 +37,8 @@ from glacierx.options import (
 @divides_option
 @file_option("--probability", "Keep the probability map (GeoTIFF).")
 @file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
+@file_option("--report", "Write a page that shows the result, map and table (HTML).")
+@file_option("--picture", "Draw the outlines over the scene (.png or .jpg).")
 @file_option("--log", "Write paths, times and the run record (JSON).")
 @hash_option
 @overwrite_option
@@ -51,11 +54,14 @@ from glacierx.options import (
 @options_for(PredictOptions, "predicting")
 @options_for(OutlineOptions, "outlining")
 @options_for(DivideOptions, "dividing")
+@options_for(ReportOptions, "showing")
 def command(
     scene: dict[str, Any],
     output: Path,
     dem: str | None,
     dem_band: int | None,
+    report: Path | None,
+    picture: Path | None,
     log: Path | None,
     overwrite: bool,
     resume: bool,
@@ -65,6 +71,7 @@ def command(
     predicting: PredictOptions,
     outlining: OutlineOptions,
     dividing: DivideOptions,
+    showing: ReportOptions,
     **arguments: Any,
 ) -> None:
     """Extract the outlines of individual glaciers from a scene.
@@ -75,6 +82,7 @@ def command(
     Example:
         glacierx extract scene.tif --dem dem.tif -o outlines.gpkg
     """
+    from glacierx.cli._report import check_shown, shown_beside
     from glacierx.estimate import estimate
     from glacierx.extract import extract_to
     from glacierx.outlines.geopackage import check_format
@@ -88,7 +96,9 @@ def command(
 
     check_format(output)
     rasters = [path for kind in ("probability", "mask") if (path := arguments[kind])]
-    paths = [output, *rasters]
+    shown = [path for path in (report, picture) if path]
+    check_shown(report, picture)
+    paths = [output, *rasters, *shown]
     check_rasters(rasters, overwrite=overwrite)
     check_outputs([*paths, log], overwrite=overwrite)
     run = RunLog()
@@ -115,6 +125,7 @@ def command(
             engine=engine,
             progress=progress(),
             profile=took,
+            beside=shown_beside(report, picture, opened, output, showing),
             **arguments,
         )
     if log:

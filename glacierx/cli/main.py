@@ -13,7 +13,7 @@ from glacierx.errors import MEMORY_ADVICE, OUT_OF_MEMORY, GlacierxError, is_out_
 
 COMMANDS = (
     "extract", "batch", "predict", "outline", "divide", "merge", "evaluate", "compare", "fit",
-    "train", "adapt", "simulate", "demo", "models", "doctor", "verify",
+    "train", "adapt", "report", "simulate", "demo", "models", "doctor", "verify",
 )  # fmt: skip
 
 

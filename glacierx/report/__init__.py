@@ -1,0 +1,1 @@
+"""Room: results as one HTML page that opens without a network."""
