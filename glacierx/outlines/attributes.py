@@ -45,6 +45,45 @@ class Column:
     text: str
     short: str = ""
 
+    @property
+    def title(self) -> str:
+        """What a table shows above it."""
+        return TITLES[self.name]
+
+
+TITLES = {
+    "cenlon": "Longitude",
+    "cenlat": "Latitude",
+    "area_km2": "Area (km2)",
+    "area_unc_km2": "Area, half a pixel (km2)",
+    "src_date": "Date",
+    "utm_zone": "UTM zone",
+    "mean_probability": "Mean probability",
+    "touches_edge": "Cut by the frame",
+    "touches_nodata": "Touches invalid pixels",
+    "invalid_share": "Invalid share",
+    "cut_by_aoi": "Cut by the area of interest",
+    "glac_id": "Glacier",
+    "zmin_m": "Lowest (m)",
+    "zmax_m": "Highest (m)",
+    "zmed_m": "Median elevation (m)",
+    "zmean_m": "Mean elevation (m)",
+    "slope_deg": "Slope (degrees)",
+    "aspect_deg": "Aspect (degrees)",
+    "aspect_sec": "Aspect, sector",
+    "dem_source": "DEM",
+    "dem_share": "Share with heights",
+    "term_type": "Terminus",
+    "divided": "Divided",
+    "ref_id": "Id in the inventory",
+    "ref_name": "Name",
+    "ref_date": "Date of the inventory",
+    "complex_id": "Glacier complex",
+    "glac_id_1": "Glacier on one side",
+    "glac_id_2": "Glacier on the other",
+    "length_m": "Length (m)",
+}
+
 
 PLACE = (
     Column("cenlon", "float", "longitude of a point inside, degrees"),
@@ -121,7 +160,7 @@ def add_complex_attributes(
         src_date: Date of the scene.
     """
     margin_m = _margins_m(complexes, prediction)
-    done = complexes.with_columns(**_place(complexes, margin_m, gsd_m, src_date))
+    done = complexes.with_columns(**place_columns(complexes, margin_m, gsd_m, src_date))
     if prediction is not None:
         done = done.with_columns(**zonal_columns(done, prediction))
     return in_schema(done, COMPLEXES)
@@ -156,7 +195,7 @@ def add_attributes(
         zonal_columns(glaciers, prediction) if prediction is not None else _inherited(glaciers)
     )
     done = glaciers.with_columns(
-        **_place(glaciers, margin_m, gsd_m, src_date),
+        **place_columns(glaciers, margin_m, gsd_m, src_date),
         **elevation_columns(glaciers, dem, progress),
         **from_pixels,
         term_type=np.full(len(glaciers), TERM_NOT_KNOWN),
@@ -184,9 +223,17 @@ def _margins_m(outlines: Outlines, prediction: Prediction | None) -> NDArray[np.
     return lengths_m(boundary, grid.crs)
 
 
-def _place(
+def place_columns(
     outlines: Outlines, margin_m: NDArray[np.float64], gsd_m: float | None, src_date: str | None
 ) -> dict[str, Any]:
+    """Return the columns that follow from where outlines lie, and from when they are.
+
+    Args:
+        outlines: Polygons.
+        margin_m: Length of the ice margin of each, in metres.
+        gsd_m: Ground sampling distance of the scene, for area_unc_km2.
+        src_date: Its date; without it that of the column src_date, if there is one.
+    """
     lonlat = to_lonlat(outlines.geometry, outlines.crs)
     inside = shapely.point_on_surface(lonlat)
     lon, lat = wrap_longitude(shapely.get_x(inside)), shapely.get_y(inside)

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from sqlite3 import Error as SqlError
 from typing import Any
 
 import fiona
@@ -16,7 +17,7 @@ from fiona.errors import FionaError
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from glacierx.errors import GlacierxWarning, OutlineError
+from glacierx.errors import GlacierxWarning, OutlineError, OutputError
 from glacierx.outlines.attributes import COMPLEXES, DIVIDES, GLACIERS, Column
 from glacierx.outlines.outlines import (
     Outlines,
@@ -24,6 +25,7 @@ from glacierx.outlines.outlines import (
     connected_groups,
     touching_pairs,
 )
+from glacierx.outlines.styles import describe
 from glacierx.scene.geodesy import LONLAT, transform_geometries
 from glacierx.scene.output import Files, cannot_write, check_output, check_suffix
 from glacierx.scene.raster import PathLike, base_name
@@ -33,7 +35,10 @@ from glacierx.scene.vector import VectorLayer, polygons_of, read_layer
 RECORD_TAG = "GLACIERX_RECORD"
 SCHEMAS = {"glaciers": GLACIERS, "complexes": COMPLEXES, "divides": DIVIDES}
 SHAPES = {"glaciers": "Polygon", "complexes": "Polygon", "divides": "LineString"}
-DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
+DRIVERS = {
+    ".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf",
+}  # fmt: skip
+PARQUET = (".parquet", ".geoparquet")
 
 # GDAL writes the time of day into a GeoPackage unless it is told another; with a fixed one the
 # same run gives the same bytes.
@@ -48,6 +53,12 @@ def check_format(path: PathLike) -> str:
     Raises:
         OutputError: The ending is none that outlines are written in.
     """
+    if Path(path).suffix.lower() in PARQUET:
+        raise OutputError(
+            f"{path} would be GeoParquet, which the GDAL of fiona cannot write. Write a .gpkg, and "
+            "turn it into one with geopandas (pip install geopandas pyarrow): "
+            "read_file(...).to_parquet(...)."
+        )
     return DRIVERS[check_suffix(path, tuple(DRIVERS), "outlines")]
 
 
@@ -62,8 +73,9 @@ def write_layers(
     """Write layers into one file, whole or not at all.
 
     Args:
-        path: A ``.gpkg``, which holds every layer and the run record; or a ``.shp`` or
-            ``.geojson``, which hold only the glaciers (or the only layer), the latter in WGS 84.
+        path: A ``.gpkg``, which holds every layer, their styles and the run record; or a ``.shp``,
+            ``.fgb`` or ``.geojson``, which hold only the glaciers (or the only layer), the last in
+            WGS 84.
         layers: Layers by name: glaciers, complexes, divides.
         record: The run record.
         overwrite: Replace an existing file.
@@ -92,12 +104,18 @@ def save_layers(
         with fiona.Env(**FIXED_TIME):
             for name, outlines in chosen.items():
                 _write_layer(part, name, outlines, driver, text)
-    except (FionaError, CPLE_BaseError, OSError, RuntimeError, ValueError) as error:
+        if driver == "GPKG":
+            describe(part, {name: _declared(name, one) for name, one in chosen.items()})
+    except (FionaError, CPLE_BaseError, OSError, RuntimeError, ValueError, SqlError) as error:
         raise cannot_write(part, error) from error
 
 
+def _declared(name: str, outlines: Outlines) -> list[Column]:
+    return [column for column in SCHEMAS[name] if column.name in outlines.columns]
+
+
 def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record: str) -> None:
-    columns = [column for column in SCHEMAS[name] if column.name in outlines.columns]
+    columns = _declared(name, outlines)
     shapefile = driver == "ESRI Shapefile"
     names = [column.short or column.name if shapefile else column.name for column in columns]
     schema = {
@@ -113,21 +131,23 @@ def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record:
         options = {"layer": name}
     if shapefile:
         options = FIXED_DAY
-    values = [_values(outlines[column.name], column) for column in columns]
-    records = (
-        {
-            "type": "Feature",
-            "geometry": shape,
-            "properties": dict(zip(names, row, strict=True)),
-        }
-        for shape, *row in zip(_mappings(geometry), *values, strict=True)
-    )
+    values = [plain_values(outlines[column.name], column.kind) for column in columns]
+    records = features(geometry, names, values)
     with fiona.open(
         str(part), "w", driver=driver, schema=schema, crs_wkt=crs.to_wkt(), **options
     ) as file:
         if driver == "GPKG":
             file.update_tags({RECORD_TAG: record})
         file.writerecords(records)
+
+
+def features(
+    geometry: NDArray[np.object_], names: list[str], values: list[list[Any]]
+) -> Iterator[dict[str, Any]]:
+    """Describe rows as fiona writes them."""
+    for shape, *row in zip(_mappings(geometry), *values, strict=True):
+        properties = dict(zip(names, row, strict=True))
+        yield {"type": "Feature", "geometry": shape, "properties": properties}
 
 
 def _mappings(geometry: NDArray[np.object_]) -> Iterator[Any]:
@@ -147,8 +167,9 @@ def _mappings(geometry: NDArray[np.object_]) -> Iterator[Any]:
         yield {"type": "Polygon", "coordinates": coordinates}
 
 
-def _values(column: NDArray[Any], declared: Column) -> list[Any]:
-    convert = {"int": int, "float": float, "str": str}[declared.kind]
+def plain_values(column: NDArray[Any], kind: str) -> list[Any]:
+    """Turn a column into values of a kind of `Column`, None where there is none."""
+    convert = {"int": int, "float": float, "str": str}[kind]
     return [
         None
         if value is None or (isinstance(value, float) and not math.isfinite(value))
@@ -203,7 +224,7 @@ def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, 
 
 def _fits(values: NDArray[Any], column: Column) -> bool:
     try:
-        _values(values, column)
+        plain_values(values, column.kind)
     except (TypeError, ValueError):
         return False
     return True
