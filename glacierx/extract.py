@@ -9,6 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from glacierx.errors import GlacierxWarning, OutputError
+from glacierx.formats.delivery import Delivery
+from glacierx.formats.files import of_a_format
+from glacierx.formats.write import check_target, save_format
 from glacierx.options import DivideOptions, EngineOptions, ExtractOptions, OutlineOptions
 from glacierx.outlines.attributes import add_attributes, add_complex_attributes
 from glacierx.outlines.divides import Division, check_dem, split_glaciers
@@ -30,7 +33,7 @@ from glacierx.scene.prediction import Prediction
 from glacierx.scene.provenance import fingerprint, versions
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
-from glacierx.scene.staging import staged
+from glacierx.scene.staging import staged, staged_folder
 from glacierx.scene.terrain import Dem
 
 Progress = Callable[[int, int, str], None]
@@ -173,6 +176,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     probability: PathLike | None = None,
     mask: PathLike | None = None,
     overwrite: bool = False,
+    delivery: Delivery | None = None,
     resume: bool = False,
     always_hash: bool = False,
     engine: EngineOptions = EngineOptions(),
@@ -193,6 +197,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         probability: File for the probability map, if it is to be kept.
         mask: File for a mask, if wanted.
         overwrite: Replace existing files.
+        delivery: The format of the folder *output*, instead of a file by its ending.
         resume: Go on from the rows that an interrupted run of the same output finished.
         always_hash: See `extract`.
         engine: See `extract`.
@@ -203,26 +208,32 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         OutputError: A file exists, is an input or cannot be written.
         ResumeError: The finished rows are of another run.
     """
-    driver = check_format(output)
     check_rasters((probability, mask), overwrite=overwrite)
     given = model if isinstance(model, str | Path) else None
     inputs = [*scene.paths, divides, given]
-    check_outputs((output, probability, mask), overwrite=overwrite, inputs=inputs)
+    check_target(output, delivery, overwrite=overwrite, inputs=inputs)
+    files = (output if delivery is None else None, probability, mask)
+    check_outputs(files, overwrite=overwrite, inputs=inputs)
     profile = profile or Profile()
     with ExitStack() as stack:
-        part, kept, masked = _all_staged(stack, (output, probability, mask), overwrite=overwrite)
-        assert part is not None
+        part, kept, masked = _all_staged(stack, files, overwrite=overwrite)
+        if part is None:
+            ours = of_a_format(Path(output).name)
+            part = stack.enter_context(staged_folder(output, overwrite=overwrite, ours=ours))
         rows = stack.enter_context(resumable(Path(output), resume=resume))
         folder = part.parent / "work"
         folder.mkdir()
-        files = PredictionFiles(
+        rasters = PredictionFiles(
             kept or folder / "probability.tif", masked, options.outline.threshold, always_hash,
             rows=rows,
         )  # fmt: skip
         job = Job(scene, choose_model(model, scene), options.predict, engine, profile)
-        result = _extract(job, files, options, divides, progress)
+        result = _extract(job, rasters, options, divides, progress)
         with profile.measure("write"):
-            save_layers(part, layers_of(result), result.record, driver)
+            if delivery is None:
+                save_layers(part, layers_of(result), result.record, check_format(output))
+            else:
+                save_format(part, layers_of(result), result.record, delivery, dem=scene.dem)
     forget_rows(Path(output))
     return result
 

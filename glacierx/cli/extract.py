@@ -2,11 +2,12 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from glacierx.cli._divides import dem_options, divides_option
+from glacierx.cli._format import format_options
 from glacierx.cli._options import Command, options_for, progress, say
 from glacierx.cli._scene import (
     file_option,
@@ -26,10 +27,17 @@ from glacierx.options import (
     PredictOptions,
 )
 
+if TYPE_CHECKING:
+    from glacierx.formats.delivery import Delivery
+
 
 @click.command("extract", cls=Command)
 @scene_options
-@output_option("Where outlines go: .gpkg (every layer), .shp or .geojson (glaciers).")
+@output_option(
+    "Where outlines go: .gpkg (every layer), .shp, .fgb or .geojson (glaciers); with --format a "
+    "folder."
+)
+@format_options
 @dem_options[0]
 @dem_options[1]
 @model_option
@@ -58,6 +66,7 @@ def command(
     dem_band: int | None,
     log: Path | None,
     overwrite: bool,
+    delivery: "Delivery | None",
     resume: bool,
     profile: bool,
     only_estimate: bool,
@@ -77,7 +86,7 @@ def command(
     """
     from glacierx.estimate import estimate
     from glacierx.extract import extract_to
-    from glacierx.outlines.geopackage import check_format
+    from glacierx.formats.write import check_target
     from glacierx.predict.device import decoders
     from glacierx.predict.memory import keep_memory
     from glacierx.profile import Profile
@@ -86,11 +95,12 @@ def command(
     from glacierx.scene.output import check_outputs
     from glacierx.scene.scene import open_scene
 
-    check_format(output)
+    check_target(output, delivery, overwrite=overwrite)
     rasters = [path for kind in ("probability", "mask") if (path := arguments[kind])]
     paths = [output, *rasters]
+    files = paths if delivery is None else rasters
     check_rasters(rasters, overwrite=overwrite)
-    check_outputs([*paths, log], overwrite=overwrite)
+    check_outputs([*files, log], overwrite=overwrite)
     run = RunLog()
     took = Profile(exact=profile)
     keep_memory()
@@ -100,7 +110,7 @@ def command(
         )
         inputs = [*opened.paths, *filter(None, [arguments["divides"]])]
         read = [*inputs, arguments["model"]]
-        check_outputs([*paths, log], overwrite=overwrite, inputs=read)
+        check_outputs([*files, log], overwrite=overwrite, inputs=read)
         options = ExtractOptions(predicting, outlining, dividing)
         if only_estimate:
             model = arguments["model"]
@@ -111,6 +121,7 @@ def command(
             opened,
             options=options,
             overwrite=overwrite,
+            delivery=delivery,
             resume=resume,
             engine=engine,
             progress=progress(),

@@ -12,8 +12,8 @@ from glacierx.cli._signals import Ended, end_now, end_on_signals
 from glacierx.errors import OUT_OF_MEMORY, GlacierxError
 
 COMMANDS = (
-    "extract", "predict", "outline", "divide", "evaluate", "compare", "fit", "train", "adapt",
-    "simulate", "demo", "models", "doctor", "verify",
+    "extract", "predict", "outline", "divide", "convert", "evaluate", "compare", "fit", "train",
+    "adapt", "simulate", "demo", "models", "doctor", "verify",
 )  # fmt: skip
 
 

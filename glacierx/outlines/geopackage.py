@@ -47,6 +47,10 @@ FIXED_TIME = {"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"}
 FIXED_DAY = {"DBF_DATE_LAST_UPDATE": "2000-01-01"}
 
 
+# A shapefile has room for ten letters of a name.
+_LONGER = {column.short: column.name for column in (*COMPLEXES, *GLACIERS) if column.short}
+
+
 def check_format(path: PathLike) -> str:
     """Return the driver for a file's ending.
 
@@ -202,24 +206,29 @@ def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, 
     name of ours and hold something else are left out; of outlines that overlap a warning tells.
     """
     source = read_layer(path, layer, prefer=("complexes",))
-    outlines = _outlines(path, source)
-    ours = {column.name: column for column in (*COMPLEXES, *GLACIERS)}
-    outlines = Outlines(
-        outlines.geometry,
-        outlines.crs,
-        {
-            name: values
-            for name, values in outlines.columns.items()
-            if name not in ours or name == "complex_id" or _fits(values, ours[name])
-        },
-    )
+    outlines = fitting(_outlines(path, source))
     a, b = touching_pairs(outlines.geometry)
     _warn_of_overlaps(base_name(path), outlines.geometry[a], outlines.geometry[b])
-    if "complex_id" in outlines.columns:
-        number = _numbers(outlines["complex_id"])
-    else:
+    if "complex_id" not in outlines.columns:
         number = connected_groups(len(outlines), a, b) + 1
-    return outlines.with_columns(complex_id=number), _record(source)
+        outlines = outlines.with_columns(complex_id=number)
+    return outlines, _record(source)
+
+
+def fitting(outlines: Outlines) -> Outlines:
+    """Leave out columns that bear a name of ours and hold something else.
+
+    A column complex_id of any kind is turned into whole numbers.
+    """
+    ours = {column.name: column for column in (*COMPLEXES, *GLACIERS)}
+    columns = {
+        name: values
+        for name, values in outlines.columns.items()
+        if name not in ours or name == "complex_id" or _fits(values, ours[name])
+    }
+    if "complex_id" in columns:
+        columns["complex_id"] = _numbers(columns["complex_id"])
+    return Outlines(outlines.geometry, outlines.crs, columns)
 
 
 def _fits(values: NDArray[Any], column: Column) -> bool:
@@ -269,6 +278,15 @@ def _record(source: VectorLayer) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def read_lines(path: PathLike, layer: str | None = None) -> Outlines:
+    """Read lines and their columns, one row for each part; what are no lines are left out."""
+    source = read_layer(path, layer, prefer=("divides",))
+    kept = np.flatnonzero(shapely.get_dimensions(source.geometry) == 1)
+    parts, part_of = shapely.get_parts(source.geometry[kept], return_index=True)
+    columns = {name: _column(values)[kept[part_of]] for name, values in source.columns.items()}
+    return Outlines(as_geometries(parts), source.crs, columns)
+
+
 def _outlines(path: PathLike, source: VectorLayer) -> Outlines:
     shapes = source.geometry
     kept = np.flatnonzero(shapely.get_dimensions(shapes) == 2)
@@ -279,10 +297,8 @@ def _outlines(path: PathLike, source: VectorLayer) -> Outlines:
     parts, part_of = shapely.get_parts(polygons_of(shapes[kept]), return_index=True)
     filled = ~shapely.is_empty(parts)
     rows = kept[part_of[filled]]
-    # A shapefile has room for ten letters of a name.
-    longer = {column.short: column.name for column in (*COMPLEXES, *GLACIERS) if column.short}
     columns = {
-        longer.get(name, name): _column(values)[rows] for name, values in source.columns.items()
+        _LONGER.get(name, name): _column(values)[rows] for name, values in source.columns.items()
     }
     crs: CRS = source.crs
     return Outlines(as_geometries(parts[filled]), crs, columns)
