@@ -27,6 +27,7 @@ from glacierx.predict.modelfile import Model
 from glacierx.predict.predict import PredictionFiles, write_prediction
 from glacierx.predict.resume import forget_rows, resumable
 from glacierx.profile import Profile
+from glacierx.scene.cog import make_cog
 from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.output import check_outputs
 from glacierx.scene.prediction import Prediction
@@ -177,6 +178,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     mask: PathLike | None = None,
     overwrite: bool = False,
     delivery: Delivery | None = None,
+    cog: bool = False,
     resume: bool = False,
     always_hash: bool = False,
     engine: EngineOptions = EngineOptions(),
@@ -198,6 +200,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         mask: File for a mask, if wanted.
         overwrite: Replace existing files.
         delivery: The format of the folder *output*, instead of a file by its ending.
+        cog: Write the rasters as cloud-optimised GeoTIFFs.
         resume: Go on from the rows that an interrupted run of the same output finished.
         always_hash: See `extract`.
         engine: See `extract`.
@@ -234,6 +237,8 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
                 save_layers(part, layers_of(result), result.record, check_format(output))
             else:
                 save_format(part, layers_of(result), result.record, delivery, dem=scene.dem)
+            for made in filter(None, (kept, masked) if cog else ()):
+                make_cog(made)
     forget_rows(Path(output))
     return result
 

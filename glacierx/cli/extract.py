@@ -10,6 +10,7 @@ from glacierx.cli._divides import dem_options, divides_option
 from glacierx.cli._format import format_options
 from glacierx.cli._options import Command, options_for, progress, say
 from glacierx.cli._scene import (
+    cog_option,
     file_option,
     hash_option,
     model_option,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @file_option("--probability", "Keep the probability map (GeoTIFF).")
 @file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
 @file_option("--log", "Write paths, times and the run record (JSON).")
+@cog_option
 @hash_option
 @overwrite_option
 @resume_option
