@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from glacierx.evaluate.scores import Scores
     from glacierx.extract import Extraction, extract, write_outlines
     from glacierx.findings import Finding
+    from glacierx.formats.delivery import Delivery
+    from glacierx.formats.reading import read_result
+    from glacierx.formats.write import write_format
     from glacierx.networks import ARCHITECTURES
     from glacierx.options import (
         DIVIDE_PRESETS,
@@ -87,6 +90,7 @@ _HOMES = {
     "CheckError": "errors",
     "Comparison": "evaluate.compare",
     "DIVIDE_PRESETS": "options",
+    "Delivery": "formats.delivery",
     "Dem": "scene.terrain",
     "DivideOptions": "options",
     "Division": "outlines.divides",
@@ -148,6 +152,7 @@ _HOMES = {
     "read_outlines": "outlines.geopackage",
     "read_raster": "scene.raster",
     "read_record": "outlines.geopackage",
+    "read_result": "formats.reading",
     "save_model": "predict.model",
     "simulate": "simulate.simulate",
     "smooth_outlines": "outlines.smooth",
@@ -155,6 +160,7 @@ _HOMES = {
     "trace_outlines": "outlines.trace",
     "train": "training.train",
     "verify": "verify",
+    "write_format": "formats.write",
     "write_outlines": "extract",
     "write_raster": "scene.geotiff",
 }
@@ -169,6 +175,7 @@ __all__ = [
     "Card",
     "CheckError",
     "Comparison",
+    "Delivery",
     "Dem",
     "DivideOptions",
     "Division",
@@ -229,6 +236,7 @@ __all__ = [
     "read_outlines",
     "read_raster",
     "read_record",
+    "read_result",
     "save_model",
     "simulate",
     "smooth_outlines",
@@ -236,6 +244,7 @@ __all__ = [
     "trace_outlines",
     "train",
     "verify",
+    "write_format",
     "write_outlines",
     "write_raster",
 ]

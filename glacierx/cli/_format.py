@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from glacierx.errors import OptionError
+from glacierx.formats.delivery import FORMATS, Delivery
 
 Decorated = Callable[..., Any]
-FORMATS = ("rgi7", "rgi6", "oggm", "glims")
 NAMES = ("format", "region", "analyst", "image_id", "instrument", "geolocation_m")
 
 _FLAGS = (
@@ -41,8 +41,6 @@ def format_options(function: Decorated) -> Decorated:
     """Give a command the flags of formats, and what they say as the argument *delivery*."""
 
     def collect(*args: Any, **kwargs: Any) -> Any:
-        from glacierx.formats.delivery import Delivery
-
         given = {name: kwargs.pop(name) for name in NAMES}
         images = given.pop("image_id")
         delivery = None

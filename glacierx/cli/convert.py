@@ -1,7 +1,6 @@
 """glacierx convert."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -9,9 +8,7 @@ from glacierx.cli._divides import dem_options
 from glacierx.cli._format import format_options
 from glacierx.cli._options import Command
 from glacierx.cli._scene import output_option, overwrite_option
-
-if TYPE_CHECKING:
-    from glacierx.formats.delivery import Delivery
+from glacierx.formats.delivery import Delivery
 
 
 @click.command("convert", cls=Command)
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 def command(
     result: str,
     output: Path,
-    delivery: "Delivery | None",
+    delivery: Delivery | None,
     layer: str | None,
     dem: str | None,
     dem_band: int | None,

@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,10 +16,8 @@ from glacierx.cli._scene import (
     output_option,
     overwrite_option,
 )
+from glacierx.formats.delivery import Delivery
 from glacierx.options import DivideOptions
-
-if TYPE_CHECKING:
-    from glacierx.formats.delivery import Delivery
 
 
 @click.command("divide", cls=Command)
@@ -51,7 +48,7 @@ def command(
     aoi_buffer_m: float,
     always_hash: bool,
     overwrite: bool,
-    delivery: "Delivery | None",
+    delivery: Delivery | None,
     options: DivideOptions,
 ) -> None:
     """Divide glacier complexes into glaciers.

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,6 +20,7 @@ from glacierx.cli._scene import (
     resume_option,
     scene_options,
 )
+from glacierx.formats.delivery import Delivery
 from glacierx.options import (
     DivideOptions,
     EngineOptions,
@@ -27,9 +28,6 @@ from glacierx.options import (
     OutlineOptions,
     PredictOptions,
 )
-
-if TYPE_CHECKING:
-    from glacierx.formats.delivery import Delivery
 
 
 @click.command("extract", cls=Command)
@@ -68,7 +66,7 @@ def command(
     dem_band: int | None,
     log: Path | None,
     overwrite: bool,
-    delivery: "Delivery | None",
+    delivery: Delivery | None,
     resume: bool,
     profile: bool,
     only_estimate: bool,

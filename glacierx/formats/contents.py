@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from glacierx.errors import OutlineError
+from glacierx.formats.fields import missing
 from glacierx.outlines.attributes import (
     TERM_NOT_KNOWN,
     glacier_ids,
@@ -79,9 +80,10 @@ def _glaciers(given: Outlines, dem: Dem | None) -> Outlines:
     moved = Outlines(as_geometries(to_lonlat(given.geometry, given.crs)), LONLAT, given.columns)
     made = _place(moved)
     made["glac_id"] = glacier_ids(made["cenlon"], made["cenlat"])
-    if "complex_id" not in moved.columns:
+    grouped = moved.columns.get("complex_id")
+    if grouped is None or any(missing(one) for one in grouped):
         groups = connected_groups(len(moved), *touching_pairs(given.geometry))
-        made["complex_id"] = np.asarray(groups + 1, np.int64)
+        moved = moved.with_columns(complex_id=np.asarray(groups + 1, np.int64))
     made["term_type"] = np.full(len(moved), TERM_NOT_KNOWN)
     if dem is not None and "zmin_m" not in moved.columns:
         made |= elevation_columns(given, dem)

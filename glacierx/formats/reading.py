@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from glacierx.errors import OutlineError
 from glacierx.formats import glims, rgi6, rgi7
+from glacierx.formats.fields import Field
 from glacierx.formats.files import RECORD
 from glacierx.outlines.geopackage import (
     SCHEMAS,
@@ -18,7 +19,7 @@ from glacierx.outlines.geopackage import (
     read_record,
 )
 from glacierx.outlines.outlines import Outlines
-from glacierx.scene.raster import PathLike
+from glacierx.scene.raster import PathLike, base_name
 from glacierx.scene.vector import has_layer
 
 Layers = dict[str, Outlines]
@@ -43,22 +44,36 @@ def read_result(path: PathLike, layer: str | None = None) -> tuple[Layers, dict[
         found = [name for name in SCHEMAS if has_layer(path, name)]
         layers = {name: READERS[SHAPES[name]](path, name) for name in found}
         return layers, read_record(path)
-    return {"glaciers": _as_ours(read_outlines(path, layer))}, read_record(path, layer)
+    return {"glaciers": _as_ours(read_outlines(path, layer), base_name(path))}, read_record(
+        path, layer
+    )
 
 
 def _is_ours(path: PathLike) -> bool:
     return any(has_layer(path, name) for name in ("glaciers", "complexes"))
 
 
-def _as_ours(found: Outlines) -> Outlines:
-    """Give glaciers our columns, whatever format their names are of."""
+def _as_ours(found: Outlines, name: str, complex_of: Mapping[str, int] | None = None) -> Outlines:
+    """Give glaciers our columns, whatever format their names are of.
+
+    Args:
+        found: The glaciers.
+        name: Their file.
+        complex_of: The complex_id of each, by its id in RGI 7.0.
+    """
     names = set(found.columns)
-    if {field.name for field in rgi7.GLACIERS} <= names:
-        return rgi7.read_glaciers(found, {})
-    if {field.name for field in rgi6.FIELDS} <= names:
-        return rgi6.read_glaciers(found)
-    if {field.name for field in glims.FIELDS} <= names:
-        return glims.read_glaciers(found)
+    try:
+        if {field.name for field in rgi7.GLACIERS} <= names:
+            found = rgi7.read_glaciers(found, complex_of or {})
+        elif {field.name for field in rgi6.FIELDS} <= names:
+            found = rgi6.read_glaciers(found)
+        elif {field.name for field in glims.FIELDS} <= names:
+            found = glims.read_glaciers(found)
+    except (TypeError, ValueError) as error:
+        raise OutlineError(
+            f"{name} has the columns of a format, but not its kinds of values. Rename them, or "
+            "mend the values."
+        ) from error
     return fitting(found)
 
 
@@ -87,41 +102,46 @@ def _read_folder(folder: Path) -> tuple[Layers, dict[str, Any]]:
     glaciers = find(r".*\.shp")
     if glaciers is None:
         raise OutlineError(f"The folder {folder} holds no outlines. Give a folder that does.")
-    return {"glaciers": _as_ours(read_outlines(glaciers))}, record
+    return {"glaciers": _as_ours(read_outlines(glaciers), glaciers.name)}, record
 
 
 def _read_rgi7(
     glaciers: Path, others: tuple[Path | None, Path | None], links: Path | None
 ) -> Layers:
     complex_of: dict[str, int] = {}
-    if links is not None:
-        for name, members in _json(links).items():
-            complex_of |= dict.fromkeys(members, rgi7.number_of(name))
-    found = _fields(read_outlines(glaciers), glaciers, [field.name for field in rgi7.GLACIERS])
-    layers = {"glaciers": rgi7.read_glaciers(found, complex_of)}
+    for name, members in (_json(links) if links is not None else {}).items():
+        if not isinstance(members, list):
+            raise OutlineError(
+                f"{base_name(str(links))} does not list the glaciers of {name}. Remove or mend it."
+            )
+        complex_of |= {str(one): rgi7.number_of(name) for one in members}
+    layers = {"glaciers": _as_ours(read_outlines(glaciers), glaciers.name, complex_of)}
     complexes, lines = others
     if complexes is not None:
-        layers["complexes"] = rgi7.read_complexes(read_outlines(complexes))
+        wholes = _with(read_outlines(complexes), complexes, rgi7.COMPLEXES)
+        layers["complexes"] = fitting(rgi7.read_complexes(wholes))
     if lines is not None:
-        layers["divides"] = rgi7.read_intersects(read_lines(lines), complex_of)
+        found = _with(read_lines(lines), lines, rgi7.INTERSECTS)
+        layers["divides"] = rgi7.read_intersects(found, complex_of)
     return layers
 
 
 def _read_rgi6(glaciers: Path, lines: Path | None) -> Layers:
-    found = _fields(read_outlines(glaciers), glaciers, [field.name for field in rgi6.FIELDS])
-    layers = {"glaciers": rgi6.read_glaciers(found)}
+    found = _with(read_outlines(glaciers), glaciers, rgi6.FIELDS)
+    layers = {"glaciers": _as_ours(found, glaciers.name)}
     if lines is not None:
         glacier_of = dict(zip(found["RGIId"].tolist(), found["GLIMSId"].tolist(), strict=True))
-        layers["divides"] = rgi6.read_intersects(read_lines(lines), glacier_of)
+        between = _with(read_lines(lines), lines, rgi6.INTERSECTS)
+        layers["divides"] = rgi6.read_intersects(between, glacier_of)
     return layers
 
 
-def _fields(found: Outlines, path: Path, names: list[str]) -> Outlines:
-    lacking = [name for name in names if name not in found.columns]
+def _with(found: Outlines, path: Path, fields: Sequence[Field]) -> Outlines:
+    lacking = [field.name for field in fields if field.name not in found.columns]
     if lacking:
         raise OutlineError(
             f"{path.name} has no columns {', '.join(lacking[:5])}, which its format asks for. "
-            "Give a file that has them."
+            "Give a file that has them, or the shapefile of glaciers alone."
         )
     return found
 

@@ -152,6 +152,5 @@ def read_intersects(found: Outlines, glacier_of: dict[str, str]) -> Outlines:
         f"glac_id_{side}": as_column([glacier_of.get(str(one)) for one in found[f"RGIId_{side}"]])
         for side in (1, 2)
     }
-    if "length_m" in found.columns:
-        columns["length_m"] = found["length_m"]
+    columns["length_m"] = found["length_m"]
     return Outlines(found.geometry, found.crs, columns)

@@ -5,7 +5,7 @@ description"). Only the ids are our own: those of RGI are given by RGI.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,7 @@ def with_time(date: Any) -> str | None:
     return f"{date}T00:00:00" if re.fullmatch(r"\d{4}-\d\d-\d\d", str(date)) else str(date)
 
 
-def read_glaciers(found: Outlines, complex_of: dict[str, int]) -> Outlines:
+def read_glaciers(found: Outlines, complex_of: Mapping[str, int]) -> Outlines:
     """Return glaciers with our columns.
 
     Args:
@@ -156,7 +156,7 @@ def read_complexes(found: Outlines) -> Outlines:
     return Outlines(found.geometry, found.crs, columns)
 
 
-def read_intersects(found: Outlines, complex_of: dict[str, int]) -> Outlines:
+def read_intersects(found: Outlines, complex_of: Mapping[str, int]) -> Outlines:
     """Return ice divides with our columns."""
     columns = {field.ours: found[field.name] for field in INTERSECTS if field.ours}
     columns["complex_id"] = as_column([complex_of.get(one) for one in columns["glac_id_1"]])

@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Error as SqlError
 from typing import Any
@@ -215,12 +215,12 @@ def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, 
     return outlines, _record(source)
 
 
-def fitting(outlines: Outlines) -> Outlines:
+def fitting(outlines: Outlines, schema: Sequence[Column] = (*COMPLEXES, *GLACIERS)) -> Outlines:
     """Leave out columns that bear a name of ours and hold something else.
 
     A column complex_id of any kind is turned into whole numbers.
     """
-    ours = {column.name: column for column in (*COMPLEXES, *GLACIERS)}
+    ours = {column.name: column for column in schema}
     columns = {
         name: values
         for name, values in outlines.columns.items()
@@ -284,7 +284,7 @@ def read_lines(path: PathLike, layer: str | None = None) -> Outlines:
     kept = np.flatnonzero(shapely.get_dimensions(source.geometry) == 1)
     parts, part_of = shapely.get_parts(source.geometry[kept], return_index=True)
     columns = {name: _column(values)[kept[part_of]] for name, values in source.columns.items()}
-    return Outlines(as_geometries(parts), source.crs, columns)
+    return fitting(Outlines(as_geometries(parts), source.crs, columns), DIVIDES)
 
 
 def _outlines(path: PathLike, source: VectorLayer) -> Outlines:
