@@ -79,9 +79,10 @@ def write_hypsometry(path: Path, bands: Hypsometry, id_name: str, table: Table) 
     write_text(path, _csv([head, *rows]))
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, in the order of its keys."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+def write_json(path: Path, content: Mapping[str, Any], *, in_order: bool = True) -> None:
+    """Write JSON, with its keys in the order that they have or sorted."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=not in_order)
+    write_text(path, text + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

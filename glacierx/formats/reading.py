@@ -115,14 +115,15 @@ def _read_rgi7(
                 f"{base_name(str(links))} does not list the glaciers of {name}. Remove or mend it."
             )
         complex_of |= {str(one): rgi7.number_of(name) for one in members}
-    layers = {"glaciers": _as_ours(read_outlines(glaciers), glaciers.name, complex_of)}
+    found = _with(read_outlines(glaciers), glaciers, rgi7.GLACIERS)
+    layers = {"glaciers": _as_ours(found, glaciers.name, complex_of)}
     complexes, lines = others
     if complexes is not None:
         wholes = _with(read_outlines(complexes), complexes, rgi7.COMPLEXES)
         layers["complexes"] = fitting(rgi7.read_complexes(wholes))
     if lines is not None:
-        found = _with(read_lines(lines), lines, rgi7.INTERSECTS)
-        layers["divides"] = rgi7.read_intersects(found, complex_of)
+        between = _with(read_lines(lines), lines, rgi7.INTERSECTS)
+        layers["divides"] = rgi7.read_intersects(between, complex_of)
     return layers
 
 

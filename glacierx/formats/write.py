@@ -106,7 +106,7 @@ def save_format(
         write = _write_rgi7 if delivery.format == "rgi7" else _write_rgi6
         write(folder, contents, delivery, bands)
     if record:
-        write_json(folder / f"{stem}-{RECORD}", record)
+        write_json(folder / f"{stem}-{RECORD}", record, in_order=False)
 
 
 def _bands(contents: Contents, dem: Dem | None) -> Hypsometry | None:
