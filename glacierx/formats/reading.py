@@ -1,6 +1,7 @@
 """Read results of glacierx, and files in the formats it writes, as layers with our columns."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,9 +38,8 @@ def read_result(path: PathLike, layer: str | None = None) -> tuple[Layers, dict[
     Raises:
         OutlineError: It cannot be read, or holds no outlines.
     """
-    folder = Path(path)
-    if folder.is_dir():
-        return _read_folder(folder)
+    if os.path.isdir(path):  # noqa: PTH112 - a name may be too long for a Path to ask
+        return _read_folder(Path(path))
     if layer is None and str(path).lower().endswith(".gpkg") and _is_ours(path):
         found = [name for name in SCHEMAS if has_layer(path, name)]
         layers = {name: READERS[SHAPES[name]](path, name) for name in found}

@@ -116,15 +116,21 @@ def check_folder(path: str | Path, *, overwrite: bool = False) -> None:
         OutputError: It cannot be written, or is taken.
     """
     path = Path(path)
+    try:
+        taken = path.is_dir() and any(path.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"{path.name[:40]} cannot be written to: {error.strerror}. Give another folder."
+        ) from error
+    if taken and not overwrite:
+        raise OutputError(
+            f"The folder {path} holds files already. Use --overwrite, or give a new one."
+        )
     if path.is_dir():
-        if not overwrite and any(path.iterdir()):
-            raise OutputError(
-                f"The folder {path} holds files already. Use --overwrite, or give a new one."
-            )
-    elif os.path.lexists(path):
+        return
+    if os.path.lexists(path):
         raise OutputError(f"{path} is a file. Give the name of a folder.")
-    else:
-        files_in_place(path)
+    files_in_place(path)
 
 
 def hidden(path: Path, ending: str) -> Path:

@@ -89,6 +89,8 @@ def test_convert_goes_between_files_by_their_ending(scene, dem, tmp_path):
         (("-o", "taken", "--format", "rgi7"), 5, "holds files already"),
         (("-o", ".", "--format", "rgi7", "--overwrite"), 5, "holds an input"),
         (("-o", "g.gpkg", "--overwrite"), 5, "is an input"),
+        (("-o", "x" * 300, "--format", "rgi7"), 5, "name too long"),
+        (("-o", "none/x", "--format", "rgi7"), 5, "does not exist"),
     ],
 )
 def test_what_cannot_be_converted_so_is_told_in_a_line(flags, code, message, tmp_path, monkeypatch):
@@ -97,7 +99,7 @@ def test_what_cannot_be_converted_so_is_told_in_a_line(flags, code, message, tmp
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").write_text("")
     before = sorted(tmp_path.rglob("*"))
-    assert message in run("convert", "g.gpkg", *flags, code=code)
+    assert message in run("convert", "g.gpkg", *flags, code=code).replace("File name", "name")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -125,6 +127,11 @@ def test_a_folder_that_was_spoilt_is_told_in_a_line(folder, file, content, messa
     (folder / file).write_text(content)
     assert message in run("convert", folder, "-o", tmp_path / "back.gpkg", code=4)
     assert not (tmp_path / "back.gpkg").exists()
+
+
+def test_names_that_are_none_are_told(tmp_path):
+    for name in ("x" * 300, "none.gpkg"):
+        run("convert", tmp_path / name, "-o", tmp_path / "y.gpkg", code=4)
 
 
 def test_a_folder_without_outlines_is_told(tmp_path):
