@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from glacierx.evaluate.scores import Scores
     from glacierx.extract import Extraction, extract, write_outlines
     from glacierx.findings import Finding
+    from glacierx.formats.delivery import Delivery
+    from glacierx.formats.reading import read_result
+    from glacierx.formats.write import write_format
     from glacierx.merge import merge
     from glacierx.networks import ARCHITECTURES
     from glacierx.options import (
@@ -95,6 +98,7 @@ _HOMES = {
     "CheckError": "errors",
     "Comparison": "evaluate.compare",
     "DIVIDE_PRESETS": "options",
+    "Delivery": "formats.delivery",
     "Dem": "scene.terrain",
     "DivideOptions": "options",
     "Division": "outlines.divides",
@@ -160,6 +164,7 @@ _HOMES = {
     "read_outlines": "outlines.geopackage",
     "read_raster": "scene.raster",
     "read_record": "outlines.geopackage",
+    "read_result": "formats.reading",
     "save_model": "predict.model",
     "simulate": "simulate.simulate",
     "smooth_outlines": "outlines.smooth",
@@ -167,6 +172,7 @@ _HOMES = {
     "trace_outlines": "outlines.trace",
     "train": "training.train",
     "verify": "verify",
+    "write_format": "formats.write",
     "write_outlines": "extract",
     "write_raster": "scene.geotiff",
     "write_report": "report.report",
@@ -185,6 +191,7 @@ __all__ = [
     "Card",
     "CheckError",
     "Comparison",
+    "Delivery",
     "Dem",
     "DivideOptions",
     "Division",
@@ -249,6 +256,7 @@ __all__ = [
     "read_outlines",
     "read_raster",
     "read_record",
+    "read_result",
     "save_model",
     "simulate",
     "smooth_outlines",
@@ -256,6 +264,7 @@ __all__ = [
     "trace_outlines",
     "train",
     "verify",
+    "write_format",
     "write_outlines",
     "write_raster",
     "write_report",

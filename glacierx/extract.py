@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from glacierx.errors import GlacierxWarning, OutputError
+from glacierx.formats.delivery import Delivery
+from glacierx.formats.files import of_a_format
+from glacierx.formats.write import check_target, save_format
 from glacierx.options import DivideOptions, EngineOptions, ExtractOptions, OutlineOptions
 from glacierx.outlines.attributes import add_attributes, add_complex_attributes
 from glacierx.outlines.divides import Division, check_dem, split_glaciers
@@ -28,13 +31,14 @@ from glacierx.predict.modelfile import Model
 from glacierx.predict.predict import PredictionFiles, write_prediction
 from glacierx.predict.resume import forget_rows, resumable
 from glacierx.profile import Profile
+from glacierx.scene.cog import make_cog
 from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.output import check_outputs
 from glacierx.scene.prediction import Prediction
 from glacierx.scene.provenance import fingerprint, versions
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
-from glacierx.scene.staging import staged
+from glacierx.scene.staging import staged, staged_folder
 from glacierx.scene.terrain import Dem
 
 Progress = Callable[[int, int, str], None]
@@ -182,6 +186,8 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     probability: PathLike | None = None,
     mask: PathLike | None = None,
     overwrite: bool = False,
+    delivery: Delivery | None = None,
+    cog: bool = False,
     resume: bool = False,
     always_hash: bool = False,
     engine: EngineOptions = EngineOptions(),
@@ -203,6 +209,8 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         probability: File for the probability map, if it is to be kept.
         mask: File for a mask, if wanted.
         overwrite: Replace existing files.
+        delivery: The format of the folder *output*, instead of a file by its ending.
+        cog: Write the rasters as cloud-optimised GeoTIFFs.
         resume: Go on from the rows that an interrupted run of the same output finished.
         always_hash: See `extract`.
         engine: See `extract`.
@@ -214,27 +222,34 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         OutputError: A file exists, is an input or cannot be written.
         ResumeError: The finished rows are of another run.
     """
-    driver = check_format(output)
     check_rasters((probability, mask), overwrite=overwrite)
     given = model if isinstance(model, str | Path) else None
     inputs = [*scene.paths, divides, given]
-    outputs = (output, probability, mask, *beside)
-    check_outputs(outputs, overwrite=overwrite, inputs=inputs)
+    check_target(output, delivery, overwrite=overwrite, inputs=inputs)
+    files = (output if delivery is None else None, probability, mask, *beside)
+    check_outputs(files, overwrite=overwrite, inputs=inputs)
     profile = profile or Profile()
     with ExitStack() as stack:
-        part, kept, masked, *others = _all_staged(stack, outputs, overwrite=overwrite)
-        assert part is not None
+        part, kept, masked, *others = _all_staged(stack, files, overwrite=overwrite)
+        if part is None:
+            ours = of_a_format(Path(output).name)
+            part = stack.enter_context(staged_folder(output, overwrite=overwrite, ours=ours))
         rows = stack.enter_context(resumable(Path(output), resume=resume))
         folder = part.parent / "work"
         folder.mkdir()
-        files = PredictionFiles(
+        rasters = PredictionFiles(
             kept or folder / "probability.tif", masked, options.outline.threshold, always_hash,
             rows=rows,
         )  # fmt: skip
         job = Job(scene, choose_model(model, scene), options.predict, engine, profile)
-        result = _extract(job, files, options, divides, progress)
+        result = _extract(job, rasters, options, divides, progress)
         with profile.measure("write"):
-            save_layers(part, layers_of(result), result.record, driver)
+            if delivery is None:
+                save_layers(part, layers_of(result), result.record, check_format(output))
+            else:
+                save_format(part, layers_of(result), result.record, delivery, dem=scene.dem)
+            for made in filter(None, (kept, masked) if cog else ()):
+                make_cog(made)
         for path, write in zip(others, beside.values(), strict=True):
             assert path is not None
             write(path, result)

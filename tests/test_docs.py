@@ -24,7 +24,8 @@ from glacierx.options import (
     ReportOptions,
     SimulateOptions,
 )
-from glacierx.outlines.attributes import GLACIERS
+from glacierx.outlines.attributes import DIVIDES, GLACIERS
+from glacierx.outlines.geopackage import DRIVERS, PARQUET
 from glacierx.training.options import AdaptOptions, SplitOptions, TrainOptions
 
 ROOT = Path(__file__).parents[1]
@@ -160,6 +161,26 @@ def test_every_score_is_defined():
 
 def test_every_column_is_explained_in_contributing_or_the_schema():
     assert all(column.text for column in GLACIERS)
+
+
+def test_every_format_and_field_is_described():
+    from glacierx.formats import glims, rgi6, rgi7
+    from glacierx.formats.delivery import FORMATS
+
+    described = (ROOT / "docs" / "formats.md").read_text()
+    for name in FORMATS:
+        assert f"| `{name}` |" in README
+        assert f"### {name}\n" in described
+    groups = (rgi7.GLACIERS, rgi7.INTERSECTS, rgi7.COMPLEXES, rgi6.FIELDS, glims.FIELDS)
+    for field in (field for fields_of in groups for field in fields_of):
+        ours = f"`{field.ours}`" if field.ours else ""
+        row = f"| `{field.name}` | {field.kind} | {field.unit} | {ours} | {field.text} |"
+        assert row in described
+    for column in (*GLACIERS, *DIVIDES):
+        assert f"| `{column.name}` | {column.kind} |" in described
+        assert f"| {column.text} |" in described
+    for ending in (*DRIVERS, *PARQUET[:1]):
+        assert f"| `{ending}`" in described
 
 
 def test_the_layers_of_contributing_are_those_of_the_test():

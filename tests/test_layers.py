@@ -14,7 +14,7 @@ LAYERS = (
     {"options", "profile"},
     {"scene", "networks"},
     {"predict", "outlines"},
-    {"evaluate", "simulate"},
+    {"evaluate", "simulate", "formats"},
     {"training"},
     {
         "extract",

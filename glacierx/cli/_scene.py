@@ -98,6 +98,10 @@ model_option = click.option(
     "gmm, with numbers of its own as ratio:above=2.8,blue=0.08.",
 )
 
+cog_option = click.option(
+    "--cog", is_flag=True, help="Write rasters as cloud-optimised GeoTIFFs, with overviews."
+)
+
 hash_option = click.option(
     "--hash", "always_hash", is_flag=True, help="Hash inputs above 2 GB too."
 )

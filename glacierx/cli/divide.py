@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from glacierx.cli._divides import dem_options, divides_option
+from glacierx.cli._format import format_options
 from glacierx.cli._options import Command, options_for, progress
 from glacierx.cli._scene import (
     aoi_buffer_option,
@@ -15,12 +16,16 @@ from glacierx.cli._scene import (
     output_option,
     overwrite_option,
 )
+from glacierx.formats.delivery import Delivery
 from glacierx.options import DivideOptions
 
 
 @click.command("divide", cls=Command)
 @click.argument("complexes", metavar="COMPLEXES")
-@output_option("Where glaciers and divides go: .gpkg, .shp or .geojson.")
+@output_option(
+    "Where glaciers and divides go: .gpkg, .shp, .fgb, .geojson or, with --format, a folder."
+)
+@format_options
 @click.option("--layer", metavar="NAME", help="The layer of complexes, if there are several.")
 @dem_options[0]
 @dem_options[1]
@@ -43,6 +48,7 @@ def command(
     aoi_buffer_m: float,
     always_hash: bool,
     overwrite: bool,
+    delivery: Delivery | None,
     options: DivideOptions,
 ) -> None:
     """Divide glacier complexes into glaciers.
@@ -53,18 +59,17 @@ def command(
     """
     from glacierx.errors import GridError, OptionError
     from glacierx.extract import divide, foreign_record, with_divide
-    from glacierx.outlines.geopackage import check_format, read_complexes, write_layers
+    from glacierx.formats.write import check_target, write_format
+    from glacierx.outlines.geopackage import read_complexes, write_layers
     from glacierx.outlines.reference import inventory_around
-    from glacierx.scene.output import check_output
     from glacierx.scene.prediction import open_prediction
     from glacierx.scene.raster import base_name, overlap_share
     from glacierx.scene.terrain import Dem
 
     if aoi and not probability:
         raise OptionError("--aoi says where the probability map ends: give it with --probability.")
-    check_format(output)
     inputs = [complexes, dem, divides, probability, aoi]
-    check_output(output, overwrite=overwrite, inputs=inputs)
+    check_target(output, delivery, overwrite=overwrite, inputs=inputs)
     outlines, record = read_complexes(complexes, layer)
     record = record or foreign_record(complexes, always_hash=always_hash)
     with ExitStack() as stack:
@@ -90,6 +95,9 @@ def command(
             progress=progress(),
         )
         record = with_divide(record, options, heights, divides, always_hash=always_hash)
-    layers = {"glaciers": division.glaciers, "divides": division.divides}
-    write_layers(output, layers, record, overwrite=overwrite, inputs=inputs)
+        layers = {"glaciers": division.glaciers, "divides": division.divides}
+        if delivery is not None:
+            write_format(output, layers, record, delivery, dem=heights, overwrite=overwrite)
+    if delivery is None:
+        write_layers(output, layers, record, overwrite=overwrite, inputs=inputs)
     click.echo(output)

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from glacierx.cli._divides import dem_options, divides_option
+from glacierx.cli._format import format_options
 from glacierx.cli._options import Command, options_for, progress, say
 from glacierx.cli._scene import (
+    cog_option,
     file_option,
     hash_option,
     model_option,
@@ -18,6 +20,7 @@ from glacierx.cli._scene import (
     resume_option,
     scene_options,
 )
+from glacierx.formats.delivery import Delivery
 from glacierx.options import (
     DivideOptions,
     EngineOptions,
@@ -30,7 +33,11 @@ from glacierx.options import (
 
 @click.command("extract", cls=Command)
 @scene_options
-@output_option("Where outlines go: .gpkg (every layer), .shp or .geojson (glaciers).")
+@output_option(
+    "Where outlines go: .gpkg (every layer), .shp, .fgb or .geojson (glaciers); with --format a "
+    "folder."
+)
+@format_options
 @dem_options[0]
 @dem_options[1]
 @model_option
@@ -40,6 +47,7 @@ from glacierx.options import (
 @file_option("--report", "Write a page that shows the result, map and table (HTML).")
 @file_option("--picture", "Draw the outlines over the scene (.png or .jpg).")
 @file_option("--log", "Write paths, times and the run record (JSON).")
+@cog_option
 @hash_option
 @overwrite_option
 @resume_option
@@ -64,6 +72,7 @@ def command(
     picture: Path | None,
     log: Path | None,
     overwrite: bool,
+    delivery: Delivery | None,
     resume: bool,
     profile: bool,
     only_estimate: bool,
@@ -85,7 +94,7 @@ def command(
     from glacierx.cli._report import check_shown, shown_beside
     from glacierx.estimate import estimate
     from glacierx.extract import extract_to
-    from glacierx.outlines.geopackage import check_format
+    from glacierx.formats.write import check_target
     from glacierx.predict.device import decoders
     from glacierx.predict.memory import keep_memory
     from glacierx.profile import Profile
@@ -94,13 +103,14 @@ def command(
     from glacierx.scene.output import check_outputs
     from glacierx.scene.scene import open_scene
 
-    check_format(output)
+    check_target(output, delivery, overwrite=overwrite)
     rasters = [path for kind in ("probability", "mask") if (path := arguments[kind])]
     shown = [path for path in (report, picture) if path]
     check_shown(report, picture)
     paths = [output, *rasters, *shown]
+    files = paths if delivery is None else [*rasters, *shown]
     check_rasters(rasters, overwrite=overwrite)
-    check_outputs([*paths, log], overwrite=overwrite)
+    check_outputs([*files, log], overwrite=overwrite)
     run = RunLog()
     took = Profile(exact=profile)
     keep_memory()
@@ -110,7 +120,7 @@ def command(
         )
         inputs = [*opened.paths, *filter(None, [arguments["divides"]])]
         read = [*inputs, arguments["model"]]
-        check_outputs([*paths, log], overwrite=overwrite, inputs=read)
+        check_outputs([*files, log], overwrite=overwrite, inputs=read)
         options = ExtractOptions(predicting, outlining, dividing)
         if only_estimate:
             model = arguments["model"]
@@ -121,6 +131,7 @@ def command(
             opened,
             options=options,
             overwrite=overwrite,
+            delivery=delivery,
             resume=resume,
             engine=engine,
             progress=progress(),

@@ -12,8 +12,8 @@ from glacierx.cli._signals import Ended, end_now, end_on_signals
 from glacierx.errors import MEMORY_ADVICE, OUT_OF_MEMORY, GlacierxError, is_out_of_memory
 
 COMMANDS = (
-    "extract", "batch", "predict", "outline", "divide", "merge", "evaluate", "compare", "fit",
-    "train", "adapt", "report", "simulate", "demo", "models", "doctor", "verify",
+    "extract", "batch", "predict", "outline", "divide", "merge", "convert", "evaluate", "compare",
+    "fit", "train", "adapt", "report", "simulate", "demo", "models", "doctor", "verify",
 )  # fmt: skip
 
 

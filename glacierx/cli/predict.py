@@ -8,6 +8,7 @@ import click
 from glacierx.cli._divides import dem_options
 from glacierx.cli._options import Command, options_for, progress
 from glacierx.cli._scene import (
+    cog_option,
     file_option,
     hash_option,
     model_option,
@@ -27,6 +28,7 @@ from glacierx.options import EngineOptions, PredictOptions
 @dem_options[0]
 @dem_options[1]
 @model_option
+@cog_option
 @hash_option
 @overwrite_option
 @resume_option

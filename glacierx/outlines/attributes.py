@@ -45,6 +45,45 @@ class Column:
     text: str
     short: str = ""
 
+    @property
+    def title(self) -> str:
+        """What a table shows above it."""
+        return TITLES[self.name]
+
+
+TITLES = {
+    "cenlon": "Longitude",
+    "cenlat": "Latitude",
+    "area_km2": "Area (km2)",
+    "area_unc_km2": "Area, half a pixel (km2)",
+    "src_date": "Date",
+    "utm_zone": "UTM zone",
+    "mean_probability": "Mean probability",
+    "touches_edge": "Cut by the frame",
+    "touches_nodata": "Touches invalid pixels",
+    "invalid_share": "Invalid share",
+    "cut_by_aoi": "Cut by the area of interest",
+    "glac_id": "Glacier",
+    "zmin_m": "Lowest (m)",
+    "zmax_m": "Highest (m)",
+    "zmed_m": "Median elevation (m)",
+    "zmean_m": "Mean elevation (m)",
+    "slope_deg": "Slope (degrees)",
+    "aspect_deg": "Aspect (degrees)",
+    "aspect_sec": "Aspect, sector",
+    "dem_source": "DEM",
+    "dem_share": "Share with heights",
+    "term_type": "Terminus",
+    "divided": "Divided",
+    "ref_id": "Id in the inventory",
+    "ref_name": "Name",
+    "ref_date": "Date of the inventory",
+    "complex_id": "Glacier complex",
+    "glac_id_1": "Glacier on one side",
+    "glac_id_2": "Glacier on the other",
+    "length_m": "Length (m)",
+}
+
 
 PLACE = (
     Column("cenlon", "float", "longitude of a point inside, degrees"),

@@ -1,16 +1,19 @@
 """What a DEM says of each outline."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from scipy import ndimage
 
 from glacierx.outlines.outlines import Outlines
 from glacierx.scene.geodesy import metric_crs, transform_geometries
+from glacierx.scene.raster import Raster
 from glacierx.scene.terrain import Dem, grid_north, metric_grid, slope_aspect
 
 LEAST_SHARE = 0.5
@@ -68,13 +71,39 @@ def aspect_sector(aspect_deg: Any) -> NDArray[np.int64]:
     return np.where(known, sector, FLAT_SECTOR)
 
 
-def _measure(polygon: Any, outlines: Outlines, dem: Dem) -> list[float]:
-    crs = metric_crs(outlines.crs, shapely.bounds(polygon).tolist())
-    moved = transform_geometries(polygon, outlines.crs, crs)
+@dataclass(frozen=True)
+class Surface:
+    """The heights of one outline on a local grid.
+
+    Attributes:
+        raster: Heights of the grid around it.
+        ice: True in its cells (rows, columns).
+        shape: The outline in the CRS of the grid.
+    """
+
+    raster: Raster
+    ice: NDArray[np.bool_]
+    shape: Any
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """True in those of its cells whose heights are known."""
+        return np.asarray(self.ice & self.raster.valid)
+
+    @property
+    def share(self) -> float:
+        """Share of its cells whose heights are known."""
+        return float(self.known.sum() / max(1, self.ice.sum()))
+
+
+def surface_of(polygon: Any, crs: CRS, dem: Dem) -> Surface:
+    """Bring a DEM onto the local grid of one outline, as RGI 7.0 does."""
+    local = metric_crs(crs, shapely.bounds(polygon).tolist())
+    moved = transform_geometries(polygon, crs, local)
     spacing = min(100.0, 14 * np.sqrt(moved.area / 1e6) + 10)
     left, bottom, right, top = moved.bounds
     room = 2 * spacing
-    grid = metric_grid(crs, (left - room, bottom - room, right + room, top + room), spacing)
+    grid = metric_grid(local, (left - room, bottom - room, right + room, top + room), spacing)
     raster = dem.read(grid)
     ice = np.zeros(grid.shape, bool)
     for all_touched in (False, True):
@@ -86,12 +115,19 @@ def _measure(polygon: Any, outlines: Outlines, dem: Dem) -> list[float]:
                 dtype="uint8",
                 all_touched=all_touched,
             ).astype(bool)
-    known = ice & raster.valid
-    share = known.sum() / max(1, ice.sum())
+    return Surface(raster, ice, moved)
+
+
+def _measure(polygon: Any, outlines: Outlines, dem: Dem) -> list[float]:
+    surface = surface_of(polygon, outlines.crs, dem)
+    raster, known, share = surface.raster, surface.known, surface.share
+    grid = raster.grid
     if share < LEAST_SHARE:
-        return [np.nan] * 6 + [float(share)]
+        return [np.nan] * 6 + [share]
     z = raster.values[0][known].astype(np.float64)
-    slope, aspect = slope_aspect(np.where(raster.valid, raster.values[0], z.mean()), spacing)
+    slope, aspect = slope_aspect(
+        np.where(raster.valid, raster.values[0], z.mean()), grid.transform.a
+    )
     # A slope beside a void would be that of the void's edge.
     around = known & ndimage.binary_erosion(raster.valid, np.ones((3, 3), bool), border_value=1)
     sloping = around if around.any() else known

@@ -4,8 +4,9 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from sqlite3 import Error as SqlError
 from typing import Any
 
 import fiona
@@ -16,7 +17,7 @@ from fiona.errors import FionaError
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from glacierx.errors import GlacierxWarning, OutlineError
+from glacierx.errors import GlacierxWarning, OutlineError, OutputError
 from glacierx.outlines.attributes import COMPLEXES, DIVIDES, FOOTPRINT, GLACIERS, Column
 from glacierx.outlines.outlines import (
     Outlines,
@@ -24,6 +25,7 @@ from glacierx.outlines.outlines import (
     connected_groups,
     touching_pairs,
 )
+from glacierx.outlines.styles import describe
 from glacierx.scene.geodesy import LONLAT, transform_geometries
 from glacierx.scene.output import Files, cannot_write, check_output, check_suffix
 from glacierx.scene.raster import PathLike, base_name
@@ -37,7 +39,10 @@ SCHEMAS = {
 SHAPES = {
     "glaciers": "Polygon", "complexes": "Polygon", "divides": "LineString", "footprint": "Polygon"
 }  # fmt: skip
-DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON"}
+DRIVERS = {
+    ".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf",
+}  # fmt: skip
+PARQUET = (".parquet", ".geoparquet")
 
 # GDAL writes the time of day into a GeoPackage unless it is told another; with a fixed one the
 # same run gives the same bytes.
@@ -46,12 +51,22 @@ FIXED_TIME = {"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"}
 FIXED_DAY = {"DBF_DATE_LAST_UPDATE": "2000-01-01"}
 
 
+# A shapefile has room for ten letters of a name.
+_LONGER = {column.short: column.name for column in (*COMPLEXES, *GLACIERS) if column.short}
+
+
 def check_format(path: PathLike) -> str:
     """Return the driver for a file's ending.
 
     Raises:
         OutputError: The ending is none that outlines are written in.
     """
+    if Path(path).suffix.lower() in PARQUET:
+        raise OutputError(
+            f"{path} would be GeoParquet, which the GDAL of fiona cannot write. Write a .gpkg, and "
+            "turn it into one with geopandas (pip install geopandas pyarrow): "
+            "read_file(...).to_parquet(...)."
+        )
     return DRIVERS[check_suffix(path, tuple(DRIVERS), "outlines")]
 
 
@@ -66,8 +81,9 @@ def write_layers(
     """Write layers into one file, whole or not at all.
 
     Args:
-        path: A ``.gpkg``, which holds every layer and the run record; or a ``.shp`` or
-            ``.geojson``, which hold only the glaciers (or the only layer), the latter in WGS 84.
+        path: A ``.gpkg``, which holds every layer, their styles and the run record; or a ``.shp``,
+            ``.fgb`` or ``.geojson``, which hold only the glaciers (or the only layer), the last in
+            WGS 84.
         layers: Layers by name: glaciers, complexes, divides.
         record: The run record.
         overwrite: Replace an existing file.
@@ -96,12 +112,18 @@ def save_layers(
         with fiona.Env(**FIXED_TIME):
             for name, outlines in chosen.items():
                 _write_layer(part, name, outlines, driver, text)
-    except (FionaError, CPLE_BaseError, OSError, RuntimeError, ValueError) as error:
+        if driver == "GPKG":
+            describe(part, {name: _declared(name, one) for name, one in chosen.items()})
+    except (FionaError, CPLE_BaseError, OSError, RuntimeError, ValueError, SqlError) as error:
         raise cannot_write(part, error) from error
 
 
+def _declared(name: str, outlines: Outlines) -> list[Column]:
+    return [column for column in SCHEMAS[name] if column.name in outlines.columns]
+
+
 def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record: str) -> None:
-    columns = [column for column in SCHEMAS[name] if column.name in outlines.columns]
+    columns = _declared(name, outlines)
     shapefile = driver == "ESRI Shapefile"
     names = [column.short or column.name if shapefile else column.name for column in columns]
     schema = {
@@ -117,21 +139,23 @@ def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record:
         options = {"layer": name}
     if shapefile:
         options = FIXED_DAY
-    values = [_values(outlines[column.name], column) for column in columns]
-    records = (
-        {
-            "type": "Feature",
-            "geometry": shape,
-            "properties": dict(zip(names, row, strict=True)),
-        }
-        for shape, *row in zip(_mappings(geometry), *values, strict=True)
-    )
+    values = [plain_values(outlines[column.name], column.kind) for column in columns]
+    records = features(geometry, names, values)
     with fiona.open(
         str(part), "w", driver=driver, schema=schema, crs_wkt=crs.to_wkt(), **options
     ) as file:
         if driver == "GPKG":
             file.update_tags({RECORD_TAG: record})
         file.writerecords(records)
+
+
+def features(
+    geometry: NDArray[np.object_], names: list[str], values: list[list[Any]]
+) -> Iterator[dict[str, Any]]:
+    """Describe rows as fiona writes them."""
+    for shape, *row in zip(_mappings(geometry), *values, strict=True):
+        properties = dict(zip(names, row, strict=True))
+        yield {"type": "Feature", "geometry": shape, "properties": properties}
 
 
 def _mappings(geometry: NDArray[np.object_]) -> Iterator[Any]:
@@ -151,8 +175,9 @@ def _mappings(geometry: NDArray[np.object_]) -> Iterator[Any]:
         yield {"type": "Polygon", "coordinates": coordinates}
 
 
-def _values(column: NDArray[Any], declared: Column) -> list[Any]:
-    convert = {"int": int, "float": float, "str": str}[declared.kind]
+def plain_values(column: NDArray[Any], kind: str) -> list[Any]:
+    """Turn a column into values of a kind of `Column`, None where there is none."""
+    convert = {"int": int, "float": float, "str": str}[kind]
     return [
         None
         if value is None or (isinstance(value, float) and not math.isfinite(value))
@@ -213,29 +238,34 @@ def read_complexes(path: PathLike, layer: str | None = None) -> tuple[Outlines, 
     name of ours and hold something else are left out; of outlines that overlap a warning tells.
     """
     source = read_layer(path, layer, prefer=("complexes",))
-    outlines = _outlines(path, source)
-    ours = {column.name: column for column in (*COMPLEXES, *GLACIERS)}
-    outlines = Outlines(
-        outlines.geometry,
-        outlines.crs,
-        {
-            name: values
-            for name, values in outlines.columns.items()
-            if name not in ours or name == "complex_id" or _fits(values, ours[name])
-        },
-    )
+    outlines = fitting(_outlines(path, source))
     a, b = touching_pairs(outlines.geometry)
     _warn_of_overlaps(base_name(path), outlines.geometry[a], outlines.geometry[b])
-    if "complex_id" in outlines.columns:
-        number = _numbers(outlines["complex_id"])
-    else:
+    if "complex_id" not in outlines.columns:
         number = connected_groups(len(outlines), a, b) + 1
-    return outlines.with_columns(complex_id=number), _record(source)
+        outlines = outlines.with_columns(complex_id=number)
+    return outlines, _record(source)
+
+
+def fitting(outlines: Outlines, schema: Sequence[Column] = (*COMPLEXES, *GLACIERS)) -> Outlines:
+    """Leave out columns that bear a name of ours and hold something else.
+
+    A column complex_id of any kind is turned into whole numbers.
+    """
+    ours = {column.name: column for column in schema}
+    columns = {
+        name: values
+        for name, values in outlines.columns.items()
+        if name not in ours or name == "complex_id" or _fits(values, ours[name])
+    }
+    if "complex_id" in columns:
+        columns["complex_id"] = _numbers(columns["complex_id"])
+    return Outlines(outlines.geometry, outlines.crs, columns)
 
 
 def _fits(values: NDArray[Any], column: Column) -> bool:
     try:
-        _values(values, column)
+        plain_values(values, column.kind)
     except (TypeError, ValueError):
         return False
     return True
@@ -280,6 +310,15 @@ def _record(source: VectorLayer) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def read_lines(path: PathLike, layer: str | None = None) -> Outlines:
+    """Read lines and their columns, one row for each part; what are no lines are left out."""
+    source = read_layer(path, layer, prefer=("divides",))
+    kept = np.flatnonzero(shapely.get_dimensions(source.geometry) == 1)
+    parts, part_of = shapely.get_parts(source.geometry[kept], return_index=True)
+    columns = {name: _column(values)[kept[part_of]] for name, values in source.columns.items()}
+    return fitting(Outlines(as_geometries(parts), source.crs, columns), DIVIDES)
+
+
 def _outlines(path: PathLike, source: VectorLayer) -> Outlines:
     shapes = source.geometry
     kept = np.flatnonzero(shapely.get_dimensions(shapes) == 2)
@@ -290,10 +329,8 @@ def _outlines(path: PathLike, source: VectorLayer) -> Outlines:
     parts, part_of = shapely.get_parts(polygons_of(shapes[kept]), return_index=True)
     filled = ~shapely.is_empty(parts)
     rows = kept[part_of[filled]]
-    # A shapefile has room for ten letters of a name.
-    longer = {column.short: column.name for column in (*COMPLEXES, *GLACIERS) if column.short}
     columns = {
-        longer.get(name, name): _column(values)[rows] for name, values in source.columns.items()
+        _LONGER.get(name, name): _column(values)[rows] for name, values in source.columns.items()
     }
     crs: CRS = source.crs
     return Outlines(as_geometries(parts[filled]), crs, columns)

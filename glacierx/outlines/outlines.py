@@ -75,6 +75,10 @@ class Outlines:
 
     @property
     def __geo_interface__(self) -> dict[str, Any]:
+        """Features with coordinates in the CRS of the outlines, as geopandas has them too.
+
+        Plain GeoJSON (RFC 7946) is in WGS 84: `write_outlines` to a ``.geojson`` moves them.
+        """
         return {
             "type": "FeatureCollection",
             "features": [

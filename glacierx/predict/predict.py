@@ -28,6 +28,7 @@ from glacierx.predict.pipeline import run_network
 from glacierx.predict.pixels import pixel_rows
 from glacierx.predict.resume import FinishedRows, forget_rows, resumable
 from glacierx.profile import Profile
+from glacierx.scene.cog import make_cog
 from glacierx.scene.geotiff import RowWriter, check_rasters
 from glacierx.scene.prediction import (
     GLACIER,
@@ -79,6 +80,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
     overwrite: bool = False,
     always_hash: bool = False,
     resume: bool = False,
+    cog: bool = False,
     engine: EngineOptions = EngineOptions(),
     progress: Progress | None = None,
     profile: Profile | None = None,
@@ -95,6 +97,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         overwrite: Replace existing files.
         always_hash: Hash input files above 2 GB too.
         resume: Go on from the rows that an interrupted run of the same file finished.
+        cog: Write cloud-optimised GeoTIFFs.
         engine: Device, backend, precision and batch.
         progress: Called as work goes on.
         profile: Notes where the time goes.
@@ -129,6 +132,8 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
             job = Job(scene, chosen, options, engine, profile or Profile())
             files = PredictionFiles(part or final, mask_part, always_hash=always_hash, rows=rows)
             write_prediction(job, files, progress=progress)
+            for made in filter(None, (part, mask_part) if cog else ()):
+                make_cog(made)
         if temporary is None:
             forget_rows(final)
         prediction = Prediction(final, aoi=scene.aoi)

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -67,6 +67,70 @@ def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             ) from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def staged_folder(
+    path: str | Path, *, overwrite: bool = False, ours: Callable[[str], bool] = lambda name: True
+) -> Iterator[Path]:
+    """Give a temporary folder to write files to; it becomes *path* when the block ends well.
+
+    A new folder appears at once, with all its files. In one that exists each file takes its place,
+    those of an older result of the same kind go, and whatever else lies there stays.
+
+    Args:
+        path: The folder to make.
+        overwrite: Write into a folder that holds files; without it that is an error at once.
+        ours: Tells by name which files an older result may have left.
+
+    Yields:
+        The folder to write to, with the same name.
+
+    Raises:
+        OutputError: See `staged`.
+    """
+    path = Path(path)
+    check_folder(path, overwrite=overwrite)
+    with _own_folder(path) as folder:
+        check_folder(path, overwrite=overwrite)
+        new = folder / "new" / path.name
+        try:
+            shutil.rmtree(folder / "new", ignore_errors=True)
+            new.mkdir(parents=True)
+            yield new
+            _publish_folder(new, path, ours)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror}. Free some space, or write elsewhere."
+            ) from error
+        finally:
+            shutil.rmtree(folder / "new", ignore_errors=True)
+
+
+def check_folder(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a folder of results that could not be written, or holds files already.
+
+    Raises:
+        OutputError: It cannot be written, or is taken.
+    """
+    path = Path(path)
+    try:
+        taken = path.is_dir() and any(path.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"{path.name[:40]} cannot be written to: {error.strerror}. Give another folder."
+        ) from error
+    if taken and not overwrite:
+        raise OutputError(
+            f"The folder {path} holds files already. Use --overwrite, or give a new one."
+        )
+    if path.is_dir():
+        return
+    if os.path.lexists(path):
+        raise OutputError(f"{path} is a file. Give the name of a folder.")
+    files_in_place(path)
 
 
 def hidden(path: Path, ending: str) -> Path:
@@ -194,6 +258,31 @@ def _publish(folder: Path, path: Path) -> None:
             stale.unlink(missing_ok=True)
         for file in made:
             file.replace(path.parent / file.name)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _publish_folder(folder: Path, path: Path, ours: Callable[[str], bool]) -> None:
+    made = sorted(file for file in folder.iterdir() if file.is_file())
+    if not made:
+        raise OutputError(f"{path} was not written.")
+    try:
+        for file in made:
+            file.chmod(0o666 & ~_umask())
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        _sync_folder(folder)
+        if not path.exists():
+            folder.rename(path)
+        else:
+            names = {file.name for file in made}
+            for stale in sorted(path.iterdir()):
+                if stale.is_file() and stale.name not in names and ours(stale.name):
+                    stale.unlink()
+            for file in made:
+                file.replace(path / file.name)
+            _sync_folder(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error

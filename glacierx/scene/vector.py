@@ -22,6 +22,9 @@ from glacierx.scene.grid import crs_name
 from glacierx.scene.raster import PathLike, base_name, gdal_reason, is_remote
 from glacierx.scene.trust import layers_in, open_features
 
+# QGIS keeps styles in a table beside the layers, and so do we.
+STYLES = "layer_styles"
+
 
 @dataclass(frozen=True)
 class VectorLayer:
@@ -170,7 +173,8 @@ def _undecoded() -> Iterator[None]:
 
 def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> str:
     name = base_name(path)
-    layers = layers_in(str(path), remote=is_remote(path))
+    found = layers_in(str(path), remote=is_remote(path))
+    layers = [one for one in found if one != STYLES]
     listed = ", ".join(layers) or "none"
     if layer is not None:
         if layer not in layers:
@@ -179,7 +183,7 @@ def _choose_layer(path: PathLike, layer: str | None, prefer: Sequence[str]) -> s
     for wanted in prefer:
         if wanted in layers:
             return wanted
-    if len(layers) > 1:  # QGIS keeps styles in a table beside the layers.
+    if len(layers) > 1:
         layers = [str(one) for one in layers if _has_geometry(path, one)]
     if len(layers) != 1:
         raise OutlineError(

@@ -41,7 +41,7 @@ def layers():
 
 def test_a_geopackage_holds_every_layer_and_the_record(tmp_path):
     path = write_layers(tmp_path / "o.gpkg", layers(), RECORD)
-    assert fiona.listlayers(path) == ["glaciers", "complexes", "divides"]
+    assert fiona.listlayers(path) == ["glaciers", "complexes", "divides", "layer_styles"]
     assert read_record(path) == RECORD
     for name in ("glaciers", "complexes", "divides"):
         with fiona.open(path, layer=name) as source:

@@ -1,0 +1,1 @@
+"""Inventories in the formats that others ask for."""
