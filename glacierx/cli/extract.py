@@ -127,27 +127,14 @@ def command(
             click.echo(estimate(opened, model, options, engine=engine, rasters=len(rasters)))
             return
         result = extract_to(
-            output,
-            opened,
-            options=options,
-            overwrite=overwrite,
-            delivery=delivery,
-            resume=resume,
-            engine=engine,
-            progress=progress(),
-            profile=took,
-            beside=shown_beside(report, picture, opened, output, showing),
-            **arguments,
-        )
+            output, opened, options=options, overwrite=overwrite, delivery=delivery,
+            resume=resume, engine=engine, progress=progress(), profile=took,
+            beside=shown_beside(report, picture, opened, output, showing), **arguments,
+        )  # fmt: skip
     if log:
         # A model by name is no file.
-        run.write(
-            log,
-            result.record,
-            [*inputs, *(file for file in read[-1:] if Path(file).is_file())],
-            paths,
-            overwrite=overwrite,
-        )
+        inputs += [file for file in read[-1:] if Path(file).is_file()]
+        run.write(log, result.record, inputs, paths, overwrite=overwrite)
     complexes = len(set(result.complexes["complex_id"].tolist()))
     say(f"{len(result.glaciers)} glaciers in {complexes} complexes")
     if profile:

@@ -24,6 +24,7 @@ def test_every_flag_of_extract_that_says_how_a_scene_is_done_is_a_column():
         "path", "output", "probability", "mask", "log", "always_hash", "overwrite", "resume",
         "profile", "only_estimate", "config", "no_progress", "verbose", "quiet", "debug",
         "allow_vrt", "report", "picture", "picture_px", "overlay_px",
+        "analyst", "cog", "format", "geolocation_m", "image_id", "instrument", "region",
     }  # fmt: skip
     flags = {parameter.name for parameter in extract.params} - others
     assert flags | {"scene", "name"} == set(COLUMNS)
