@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     Write = Callable[[Path, Extraction], None]
 
 
-def check_shown(report: Path | None, picture: Path | None) -> None:
-    """Refuse names that such files cannot have, before any work is done.
+def check_shown(report: Path | None, picture: Path | None) -> list[Path]:
+    """Return the files that are wanted; refuse names that such files cannot have.
 
     Raises:
         OutputError: An ending is another.
@@ -25,6 +25,7 @@ def check_shown(report: Path | None, picture: Path | None) -> None:
         check_report(report)
     if picture:
         check_picture(picture)
+    return [path for path in (report, picture) if path]
 
 
 def shown_beside(

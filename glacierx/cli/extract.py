@@ -105,8 +105,7 @@ def command(
 
     check_target(output, delivery, overwrite=overwrite)
     rasters = [path for kind in ("probability", "mask") if (path := arguments[kind])]
-    shown = [path for path in (report, picture) if path]
-    check_shown(report, picture)
+    shown = check_shown(report, picture)
     paths = [output, *rasters, *shown]
     files = paths if delivery is None else [*rasters, *shown]
     check_rasters(rasters, overwrite=overwrite)
