@@ -82,6 +82,9 @@ TITLES = {
     "glac_id_1": "Glacier on one side",
     "glac_id_2": "Glacier on the other",
     "length_m": "Length (m)",
+    "source": "Scenes",
+    "rule": "Taken by",
+    "joined": "Pieces joined",
 }
 
 
