@@ -197,7 +197,7 @@ def test_a_reader_that_goes_away_is_no_matter(tmp_path):
 
 def test_of_two_commands_on_one_output_one_wins(make_scene, network, tmp_path):
     scene = make_scene(np.tile(disc((800, 800), (400, 400), 300), (2, 1)))
-    arguments = ("predict", scene, "--model", network, "-o", "p.tif")
+    arguments = ("predict", scene, "--model", network, "--tta", "d4", "-o", "p.tif")
     folder = tmp_path / "out"
     folder.mkdir()
     with start_command(*arguments, folder=folder) as first:

@@ -1,5 +1,6 @@
 """The scenes of a batch on a Dask cluster that is there; Dask is imported when it is used."""
 
+import logging
 import os
 import socket
 import uuid
@@ -48,6 +49,8 @@ class Cluster:
                 "--scheduler needs Dask, which is not installed: pip install 'glacierx[dask]'."
             ) from error
         self._dask = distributed
+        # It logs what our line says, with its traceback.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
             self._client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:

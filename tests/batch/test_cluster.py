@@ -20,6 +20,15 @@ distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 MASK = disc((60, 60), (30, 30), 20)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def same_environment():
+    """Dask sets numbers of threads for its workers in this process, and leaves them there."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
 def local():
     with distributed.LocalCluster(

@@ -295,7 +295,8 @@ def test_the_name_of_a_layer_is_no_path(tmp_path):
     with sqlite3.connect(path) as database:
         database.executescript(
             'ALTER TABLE glaciers RENAME TO "../../evil"; PRAGMA foreign_keys=OFF;'
-            "UPDATE gpkg_contents SET table_name='../../evil', identifier='x';"
+            "UPDATE gpkg_contents SET table_name='../../evil', identifier='x' "
+            "WHERE table_name='glaciers';"
             "UPDATE gpkg_geometry_columns SET table_name='../../evil';"
             "DELETE FROM gpkg_extensions; DELETE FROM gpkg_ogr_contents"
         )
