@@ -76,9 +76,10 @@ def test_a_worker_that_is_killed_costs_nothing(local, connect, make_scene, tmp_p
     assert [one.name for one in done.failed] == ["s05"]
     assert "s05.tif" in done.failed[0].reason
     assert len(done.outcomes) == 11
-    for one in done.outcomes:
-        noted = out / one.name / "done_here"
-        assert (len(noted.read_text().split()) if noted.exists() else 0) == (one.name != "s05")
+    noted = [len(file.read_text().split()) for file in out.glob("*/done_here")]
+    # The worker may die when its scene is done and not yet noted; nothing is ever done twice.
+    assert set(noted) == {1}
+    assert len(noted) in (9, 10)
     assert all(not one.skipped for one in done.outcomes)
 
 
