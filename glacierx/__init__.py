@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from glacierx.evaluate.evaluate import evaluate, evaluate_pairs
     from glacierx.evaluate.pairs import Pair
     from glacierx.evaluate.scores import Scores
+    from glacierx.experiments.crossval import Crossval, crossval
     from glacierx.extract import Extraction, extract, write_outlines
     from glacierx.findings import Finding
     from glacierx.formats.delivery import Delivery
@@ -97,6 +98,7 @@ _HOMES = {
     "Card": "predict.card",
     "CheckError": "errors",
     "Comparison": "evaluate.compare",
+    "Crossval": "experiments.crossval",
     "DIVIDE_PRESETS": "options",
     "Delivery": "formats.delivery",
     "Dem": "scene.terrain",
@@ -148,6 +150,7 @@ _HOMES = {
     "batch": "batch.batch",
     "build_model": "predict.modelfile",
     "compare": "evaluate.compare",
+    "crossval": "experiments.crossval",
     "draw_errors": "errormap",
     "draw_outlines": "picture",
     "evaluate": "evaluate.evaluate",
@@ -191,6 +194,7 @@ __all__ = [
     "Card",
     "CheckError",
     "Comparison",
+    "Crossval",
     "Delivery",
     "Dem",
     "DivideOptions",
@@ -240,6 +244,7 @@ __all__ = [
     "batch",
     "build_model",
     "compare",
+    "crossval",
     "draw_errors",
     "draw_outlines",
     "evaluate",

@@ -75,15 +75,22 @@ class MissingBandError(SceneError):
         available: The roles that the scene has.
     """
 
-    def __init__(self, role: str, available: Sequence[str], scene: str, reason: str = "") -> None:
+    def __init__(
+        self,
+        role: str,
+        available: Sequence[str],
+        scene: str,
+        reason: str = "",
+        advice: str = "",
+    ) -> None:
         self.role = role
         self.available = tuple(available)
         has = ", ".join(available) or "none"
         needed = f" that {reason} needs" if reason else ""
-        heights = ", give --dem FILE" if role in ("elevation", "slope") else ""
+        advice = advice or f"Name it with --bands {role}=NUMBER"
         super().__init__(
             f"{scene} has no {role!r} band{needed}: it has {has}. "
-            f"Name it with --bands {role}=NUMBER{heights}, or choose another --model."
+            f"{advice}, or choose another --model."
         )
 
 

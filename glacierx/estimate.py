@@ -185,7 +185,7 @@ def _run_one(job: Job, engine: Engine, place: Place) -> tuple[NDArray[np.uint8],
     height, width = min(patch_px, rows - down.start), min(patch_px, columns - span.start)
     window = Window(span.start, down.start, width, height)
     began = time.perf_counter()
-    parts, valid = job.scene.read_stored(window, job.roles)
+    parts, valid = job.scene.read_stored(window, job.roles, job.network.card.needed)
     strip = Strip(down, parts, valid, valid & job.scene.inside(window))
     planes = engine.feed([patch_of(strip, Span(0, 0, 0), patch_px)])
     read = time.perf_counter() - began
@@ -204,9 +204,11 @@ def _outline_one(job: Job, place: Place, steps: NDArray[np.uint8], options: Extr
     with TemporaryDirectory(prefix="glacierx-") as folder:
         path = Path(folder) / "probability.tif"
         threshold = {"GLACIERX_THRESHOLD": repr(card.threshold)}
-        with RowWriter(path, grid, probability_layout(card.classes, threshold)) as file:
+        layout = probability_layout(card.classes, threshold, card.ice)
+        with RowWriter(path, grid, layout) as file:
             file.write(steps)
-        with Prediction(path) as prediction:
+        with Prediction(path) as whole:
+            prediction = whole.of(options.outline.classes)
             complexes = outline(prediction, options.outline)
             found = divide(complexes, job.scene.dem, options.divide, prediction=prediction)
     return complexes.vertices + found.glaciers.vertices

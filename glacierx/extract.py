@@ -14,7 +14,7 @@ import numpy as np
 from glacierx.errors import GlacierxWarning, OutputError
 from glacierx.formats.delivery import Delivery
 from glacierx.formats.files import of_a_format
-from glacierx.formats.write import check_target, save_format
+from glacierx.formats.write import check_target, save_format, write_format
 from glacierx.options import DivideOptions, EngineOptions, ExtractOptions, OutlineOptions
 from glacierx.outlines.attributes import add_attributes, add_complex_attributes
 from glacierx.outlines.divides import Division, check_dem, split_glaciers
@@ -31,11 +31,12 @@ from glacierx.predict.modelfile import Model
 from glacierx.predict.predict import PredictionFiles, write_prediction
 from glacierx.predict.resume import forget_rows, resumable
 from glacierx.profile import Profile
+from glacierx.record import with_divide, with_outline
+from glacierx.scene.classes import Classes
 from glacierx.scene.cog import make_cog
 from glacierx.scene.geotiff import check_rasters
 from glacierx.scene.output import check_outputs
 from glacierx.scene.prediction import Prediction
-from glacierx.scene.provenance import fingerprint, versions
 from glacierx.scene.raster import PathLike
 from glacierx.scene.scene import Scene
 from glacierx.scene.staging import staged, staged_folder
@@ -71,6 +72,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     divides: PathLike | None = None,
     probability: PathLike | None = None,
     mask: PathLike | None = None,
+    class_map: PathLike | None = None,
     overwrite: bool = False,
     always_hash: bool = False,
     engine: EngineOptions = EngineOptions(),
@@ -89,6 +91,7 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
         divides: An inventory whose divides are copied, instead of dividing by the DEM.
         probability: File for the probability map, if it is to be kept.
         mask: File for a mask, if wanted.
+        class_map: File for the likeliest class of each pixel, if wanted.
         overwrite: Replace existing files.
         always_hash: Hash input files above 2 GB too.
         engine: Device, backend, precision and batch of a network.
@@ -111,12 +114,14 @@ def extract(  # noqa: PLR0913 - one keyword for each flag of the command line
     """
     given = model if isinstance(model, str | Path) else None
     inputs = [*scene.paths, divides, given]
-    check_rasters((probability, mask), overwrite=overwrite, inputs=inputs)
+    check_rasters((probability, mask, class_map), overwrite=overwrite, inputs=inputs)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir)))
-        kept, masked = _all_staged(stack, (probability, mask), overwrite=overwrite)
+        kept, masked, kinds = _all_staged(
+            stack, (probability, mask, class_map), overwrite=overwrite
+        )
         files = PredictionFiles(
-            kept or folder / "probability.tif", masked, options.outline.threshold, always_hash,
+            kept or _temporary(stack, work_dir), masked, kinds, options.outline.threshold,
+            always_hash,
             rows=Path(rows) if rows is not None else None,
         )  # fmt: skip
         job = Job(scene, choose_model(model, scene), options.predict, engine, profile or Profile())
@@ -132,6 +137,12 @@ def _all_staged(
     ]
 
 
+def _temporary(stack: ExitStack, work_dir: PathLike | None) -> Path:
+    """Name a probability map that vanishes with the stack."""
+    folder = stack.enter_context(TemporaryDirectory(prefix=".glacierx-", dir=work_dir))
+    return Path(folder) / "probability.tif"
+
+
 def _extract(
     job: Job,
     files: PredictionFiles,
@@ -141,6 +152,8 @@ def _extract(
 ) -> Extraction:
     """Extract outlines, with rasters in files that the caller has prepared."""
     scene, profile, always_hash = job.scene, job.profile, files.always_hash
+    told = job.model.card.told if isinstance(job.model, Model) else Classes()
+    told.chosen(options.outline.classes, f"the model {job.model.name}")
     if scene.dem is not None and divides is None:
         check_dem(scene.dem, options.divide)
     inventory = None
@@ -155,7 +168,8 @@ def _extract(
         raise OutputError(
             f"The folder {files.probability.parent} is gone. Check the disk, and run again."
         )
-    with Prediction(files.probability, aoi=scene.aoi) as prediction:
+    with Prediction(files.probability, aoi=scene.aoi) as whole:
+        prediction = whole.of(options.outline.classes)
         record = with_outline(prediction, options.outline, always_hash=always_hash)
         complexes = outline(prediction, options.outline, progress=progress, profile=profile)
         division = divide(
@@ -185,6 +199,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     divides: PathLike | None = None,
     probability: PathLike | None = None,
     mask: PathLike | None = None,
+    class_map: PathLike | None = None,
     overwrite: bool = False,
     delivery: Delivery | None = None,
     cog: bool = False,
@@ -208,6 +223,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         divides: See `extract`.
         probability: File for the probability map, if it is to be kept.
         mask: File for a mask, if wanted.
+        class_map: File for the likeliest class of each pixel, if wanted.
         overwrite: Replace existing files.
         delivery: The format of the folder *output*, instead of a file by its ending.
         cog: Write the rasters as cloud-optimised GeoTIFFs.
@@ -222,24 +238,22 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
         OutputError: A file exists, is an input or cannot be written.
         ResumeError: The finished rows are of another run.
     """
-    check_rasters((probability, mask), overwrite=overwrite)
+    check_rasters((probability, mask, class_map), overwrite=overwrite)
     given = model if isinstance(model, str | Path) else None
     inputs = [*scene.paths, divides, given]
     check_target(output, delivery, overwrite=overwrite, inputs=inputs)
-    files = (output if delivery is None else None, probability, mask, *beside)
+    files = (output if delivery is None else None, probability, mask, class_map, *beside)
     check_outputs(files, overwrite=overwrite, inputs=inputs)
     profile = profile or Profile()
     with ExitStack() as stack:
-        part, kept, masked, *others = _all_staged(stack, files, overwrite=overwrite)
+        part, kept, masked, kinds, *others = _all_staged(stack, files, overwrite=overwrite)
         if part is None:
             ours = of_a_format(Path(output).name)
             part = stack.enter_context(staged_folder(output, overwrite=overwrite, ours=ours))
         rows = stack.enter_context(resumable(Path(output), resume=resume))
-        folder = part.parent / "work"
-        folder.mkdir()
         rasters = PredictionFiles(
-            kept or folder / "probability.tif", masked, options.outline.threshold, always_hash,
-            rows=rows,
+            kept or _temporary(stack, part.parent), masked, kinds, options.outline.threshold,
+            always_hash, rows=rows,
         )  # fmt: skip
         job = Job(scene, choose_model(model, scene), options.predict, engine, profile)
         result = _extract(job, rasters, options, divides, progress)
@@ -248,7 +262,7 @@ def extract_to(  # noqa: PLR0913 - one keyword for each flag of the command line
                 save_layers(part, layers_of(result), result.record, check_format(output))
             else:
                 save_format(part, layers_of(result), result.record, delivery, dem=scene.dem)
-            for made in filter(None, (kept, masked) if cog else ()):
+            for made in filter(None, (kept, masked, kinds) if cog else ()):
                 make_cog(made)
         for path, write in zip(others, beside.values(), strict=True):
             assert path is not None
@@ -266,6 +280,7 @@ def outline(
 ) -> Outlines:
     """Trace, smooth and describe glacier complexes; see the functions called here."""
     profile = profile or Profile()
+    prediction = prediction.of(options.classes)
     with profile.measure("outlines"):
         complexes = trace_outlines(prediction, options, progress=progress)
         complexes = smooth_outlines(complexes, prediction.grid, options.smooth_px)
@@ -307,53 +322,6 @@ def divide(  # noqa: PLR0913 - what a division may go by
         )
 
 
-def with_outline(
-    prediction: Prediction, options: OutlineOptions, *, always_hash: bool = False
-) -> dict[str, Any]:
-    """Return the run record of a probability map with how outlines are traced in it.
-
-    A map that glacierx did not write is described by its file.
-    """
-    record = prediction.record or {
-        "scene": {
-            "name": prediction.name,
-            "gsd_m": prediction.grid.gsd_m,
-            "crs": prediction.grid.crs_name,
-            "shape": list(prediction.grid.shape),
-            "transform": list(prediction.grid.transform)[:6],
-        },
-        **foreign_record(prediction.path, always_hash=always_hash),
-    }
-    if prediction.aoi is not None:
-        region = prediction.aoi.describe(always_hash=always_hash)
-        record = {**record, "scene": {**record.get("scene", {}), **region}}
-    threshold = prediction.threshold if options.threshold is None else options.threshold
-    traced = {**options.as_record(), "threshold": threshold}
-    return {**record, "options": {**record.get("options", {}), "outline": traced}}
-
-
-def foreign_record(path: PathLike, *, always_hash: bool = False) -> dict[str, Any]:
-    """Begin a run record with a file that holds none."""
-    return {"inputs": [fingerprint(path, always_hash=always_hash)], "versions": versions()}
-
-
-def with_divide(
-    record: Mapping[str, Any],
-    options: DivideOptions,
-    dem: Dem | None,
-    divides: PathLike | None,
-    *,
-    always_hash: bool = False,
-) -> dict[str, Any]:
-    """Add to a run record how complexes were divided, and by what."""
-    inventory = None if divides is None else fingerprint(divides, always_hash=always_hash)
-    heights = None if dem is None else dem.describe(always_hash=always_hash)
-    chosen = {**record.get("options", {})}
-    if heights or inventory:
-        chosen["divide"] = options.as_record()
-    return {**record, "dem": heights, "inventory": inventory, "options": chosen}
-
-
 def _say_what_is_not_divided(
     glaciers: Outlines, dem: Dem | None, inventory: Inventory | None
 ) -> None:
@@ -375,19 +343,28 @@ def _warn(text: str) -> None:
 
 
 def write_outlines(
-    result: Extraction | Outlines, path: PathLike, *, overwrite: bool = False
+    result: Extraction | Outlines,
+    path: PathLike,
+    *,
+    overwrite: bool = False,
+    delivery: Delivery | None = None,
+    dem: Dem | None = None,
 ) -> Path:
     """Write what `extract` returned, whole or not at all.
 
     Args:
         result: An extraction; or polygons, which become the layer glaciers.
         path: A ``.gpkg`` with the layers glaciers, complexes and divides and the run record; or a
-            ``.shp`` or ``.geojson`` with the glaciers alone.
+            ``.shp``, ``.fgb`` or ``.geojson`` with the glaciers alone.
         overwrite: Replace an existing file.
+        delivery: The format of the folder *path*, instead of a file by its ending.
+        dem: Heights for what a format wants of them; see `write_format`.
     """
-    if isinstance(result, Outlines):
-        return write_layers(path, {"glaciers": result}, {}, overwrite=overwrite)
-    return write_layers(path, layers_of(result), result.record, overwrite=overwrite)
+    layers = {"glaciers": result} if isinstance(result, Outlines) else layers_of(result)
+    record = {} if isinstance(result, Outlines) else result.record
+    if delivery is None:
+        return write_layers(path, layers, record, overwrite=overwrite)
+    return write_format(path, layers, record, delivery, dem=dem, overwrite=overwrite)
 
 
 def layers_of(result: Extraction) -> dict[str, Outlines]:

@@ -73,6 +73,9 @@ def wanted_files(record: Mapping[str, Any]) -> list[Wanted]:
         Wanted("quality mask" if str(one.get("name")) in masks - bands else "scene", one)
         for one in tables(record, "inputs")
     ]
+    for role, raster in table(scene, "aux").items():
+        facts = table(raster)
+        found += [Wanted(f"{role} raster", one) for one in (facts, *tables(facts, "parts"))]
     if table(scene, "aoi"):
         found.append(Wanted("region", table(scene, "aoi")))
     heights = [one for one in (table(record, "dem"), table(record, "terrain", "dem")) if one]

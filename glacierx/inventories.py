@@ -21,16 +21,17 @@ from glacierx.outlines.attributes import (
     glacier_ids,
     in_schema,
     place_columns,
+    widened,
 )
 from glacierx.outlines.footprint import trace_footprint
 from glacierx.outlines.geopackage import read_layers, read_outlines
 from glacierx.outlines.outlines import Outlines, as_geometries, connected_groups, touching_pairs
+from glacierx.scene.dates import parse_date
 from glacierx.scene.geodesy import lengths_m
 from glacierx.scene.grid import Grid
 from glacierx.scene.prediction import open_prediction
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike
-from glacierx.scene.scene import parse_date
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _described(glaciers: Outlines) -> Outlines:
         done = done.with_columns(glac_id=glacier_ids(done["cenlon"], done["cenlat"]))
     if "divided" not in done.columns:
         done = done.with_columns(divided=np.ones(len(done), int))
-    ours = {column.name for column in GLACIERS}
+    ours = {column.name for column in widened(GLACIERS, done.columns)}
     kept = {name: values for name, values in done.columns.items() if name in ours}
     return Outlines(done.geometry, done.crs, kept)
 

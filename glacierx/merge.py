@@ -14,19 +14,19 @@ from rasterio.errors import CRSError
 
 from glacierx.belief import nothing_cuts, order_of_belief
 from glacierx.errors import GlacierxWarning, GridError, OptionError
-from glacierx.extract import Extraction, layers_of
+from glacierx.extract import Extraction, write_outlines
+from glacierx.formats.delivery import Delivery
+from glacierx.formats.write import check_target
 from glacierx.inventories import SceneOutlines, read_inventories
 from glacierx.options import MergeOptions
 from glacierx.outlines.attributes import COMPLEXES, DIVIDES, FOOTPRINT, GLACIERS
 from glacierx.outlines.combine import Origins, as_outlines, in_place_order, stable_ids
 from glacierx.outlines.elevation import elevation_columns
-from glacierx.outlines.geopackage import check_format, write_layers
 from glacierx.outlines.groups import Complexes, Shared
 from glacierx.outlines.outlines import Outlines, as_geometries
 from glacierx.outlines.seams import Joined, Views, join_views, polygons_in
 from glacierx.scene.geodesy import LONLAT, metric_crs, to_lonlat, transform_geometries
 from glacierx.scene.grid import crs_name
-from glacierx.scene.output import check_output
 from glacierx.scene.provenance import versions
 from glacierx.scene.raster import PathLike
 from glacierx.scene.terrain import Dem
@@ -81,23 +81,23 @@ def merge_to(  # noqa: PLR0913 - one keyword for each flag of the command line
     *,
     crs: str | None = None,
     dem: Dem | None = None,
+    delivery: Delivery | None = None,
     overwrite: bool = False,
     always_hash: bool = False,
     progress: Progress | None = None,
 ) -> Extraction:
-    """Merge into a file, whole or not at all; see `merge`.
+    """Merge into a file or, with a *delivery*, a folder, whole or not at all; see `merge`.
 
     Raises:
         OutputError: The file exists, is an input or cannot be written.
     """
-    check_format(output)
-    check_output(output, overwrite=overwrite)
+    check_target(output, delivery, overwrite=overwrite)
     scenes = read_inventories(given, always_hash=always_hash)
     inputs: list[str | Path | None] = [scene.path for scene in scenes]
     inputs += dem.parts if dem else []
-    check_output(output, overwrite=overwrite, inputs=inputs)
+    check_target(output, delivery, overwrite=overwrite, inputs=inputs)
     result = _merged(scenes, options, crs, dem, always_hash, progress)
-    write_layers(output, layers_of(result), result.record, overwrite=overwrite, inputs=inputs)
+    write_outlines(result, output, overwrite=overwrite, delivery=delivery, dem=dem)
     return result
 
 

@@ -146,6 +146,11 @@ class OutlineOptions(Options):
         low=0,
         high=1,
     )
+    classes: str | None = option(
+        None,
+        "Outline these classes of the map together, as debris,ice, instead of all that is glacier "
+        "[default: glacier].",
+    )
     min_area_km2: float = option(0.01, "Minimum area: drop smaller outlines.", low=0)
     min_hole_km2: float = option(0.0, "Minimum nunatak: fill smaller holes.", low=0)
     smooth_px: float = option(
@@ -284,6 +289,15 @@ class ExtractOptions:
     predict: PredictOptions = PredictOptions()
     outline: OutlineOptions = OutlineOptions()
     divide: DivideOptions = DivideOptions()
+
+    def __post_init__(self) -> None:
+        for group in fields(self):
+            given = getattr(self, group.name)
+            if type(given) is not type(group.default):
+                raise OptionError(
+                    f"{group.name} of ExtractOptions is of type {type(given).__name__}. "
+                    f"Give {group.name}={type(group.default).__name__}(...)."
+                )
 
     def as_record(self) -> dict[str, Any]:
         """Return the options as plain values for a run record."""

@@ -1,4 +1,4 @@
-"""The log of a run: where and when, which the run record in the results leaves out."""
+"""The run record of outlines, and the log: where and when, which the record leaves out."""
 
 import json
 import sys
@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from glacierx.errors import SceneError
+from glacierx.options import DivideOptions, OutlineOptions
+from glacierx.scene.prediction import Prediction
+from glacierx.scene.provenance import fingerprint, versions
 from glacierx.scene.raster import PathLike, is_remote
 from glacierx.scene.staging import staged
+from glacierx.scene.terrain import Dem
 
 
 class RunLog:
@@ -74,3 +78,50 @@ def read_log(path: Path) -> tuple[list[str], dict[str, Any]]:
 
 def _absolute(path: PathLike) -> str:
     return str(path) if is_remote(path) else str(Path(path).absolute())
+
+
+def with_outline(
+    prediction: Prediction, options: OutlineOptions, *, always_hash: bool = False
+) -> dict[str, Any]:
+    """Return the run record of a probability map with how outlines are traced in it.
+
+    A map that glacierx did not write is described by its file.
+    """
+    record = prediction.record or {
+        "scene": {
+            "name": prediction.name,
+            "gsd_m": prediction.grid.gsd_m,
+            "crs": prediction.grid.crs_name,
+            "shape": list(prediction.grid.shape),
+            "transform": list(prediction.grid.transform)[:6],
+        },
+        **foreign_record(prediction.path, always_hash=always_hash),
+    }
+    if prediction.aoi is not None:
+        region = prediction.aoi.describe(always_hash=always_hash)
+        record = {**record, "scene": {**record.get("scene", {}), **region}}
+    threshold = prediction.threshold if options.threshold is None else options.threshold
+    traced = {**options.as_record(), "threshold": threshold}
+    return {**record, "options": {**record.get("options", {}), "outline": traced}}
+
+
+def foreign_record(path: PathLike, *, always_hash: bool = False) -> dict[str, Any]:
+    """Begin a run record with a file that holds none."""
+    return {"inputs": [fingerprint(path, always_hash=always_hash)], "versions": versions()}
+
+
+def with_divide(
+    record: Mapping[str, Any],
+    options: DivideOptions,
+    dem: Dem | None,
+    divides: PathLike | None,
+    *,
+    always_hash: bool = False,
+) -> dict[str, Any]:
+    """Add to a run record how complexes were divided, and by what."""
+    inventory = None if divides is None else fingerprint(divides, always_hash=always_hash)
+    heights = None if dem is None else dem.describe(always_hash=always_hash)
+    chosen = {**record.get("options", {})}
+    if heights or inventory:
+        chosen["divide"] = options.as_record()
+    return {**record, "dem": heights, "inventory": inventory, "options": chosen}

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from glacierx.errors import CheckError, ExtraError, OptionError
-from glacierx.extract import extract, layers_of, outline, with_outline
+from glacierx.extract import extract, layers_of, outline
 from glacierx.findings import Finding
 from glacierx.inputs import Found, table, tables
 from glacierx.options import (
@@ -32,6 +32,7 @@ from glacierx.predict.model import load_model
 from glacierx.predict.modelfile import Model
 from glacierx.predict.predict import PredictionFiles, write_prediction
 from glacierx.profile import Profile
+from glacierx.record import with_outline
 from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.masks import MaskRule
 from glacierx.scene.prediction import Prediction
@@ -100,6 +101,9 @@ def open_again(again: Again) -> Scene:
     heights = table(again.record, "dem") or table(again.record, "terrain", "dem")
     if heights and not isinstance(heights.get("band"), int):
         raise _lacks("which band of the DEM was read")
+    beside = {role: table(raster).get("band") for role, raster in table(said, "aux").items()}
+    if not all(isinstance(band, int) for band in beside.values()):
+        raise _lacks("which bands of the rasters beside the scene were read")
     scene = open_scene(
         bands={role: f"{paths[taken[role][0]]}:{taken[role][1]}" for role in order},
         sensor=said["sensor"],
@@ -112,6 +116,7 @@ def open_again(again: Again) -> Scene:
         aoi_buffer_m=_number(said, "aoi_buffer_m") if said["aoi"] else 0.0,
         dem=again.path("DEM"),
         dem_band=heights.get("band"),
+        aux={role: f"{again.path(f'{role} raster')}:{band}" for role, band in beside.items()},
         date=said["src_date"] if said["src_date_from"] == "user" else None,
     )
     # Files may bear other names today; those of the run stand in columns and texts.
@@ -220,9 +225,8 @@ def _group(kind: type[Group], said: Mapping[str, Any], name: str) -> Group:
         return kind()
     own, known = table(said, name), {declared.name for declared in fields(kind)}
     for declared in fields(kind):
-        # None is a value only where it is the default.
-        empty = own.get(declared.name) is None and declared.default is not None
-        if empty or declared.name not in own:
+        # None is a value only where it is the default, and what older records do not know.
+        if own.get(declared.name) is None and declared.default is not None:
             raise _lacks(f"the option {declared.name}")
     for key in sorted(set(own) - known):
         raise CheckError(
@@ -277,7 +281,7 @@ def run_again(
         folder: Where the result goes.
         layers: Layers that the first result has; none for a raster.
         threshold: That of a raster.
-        kind: ``probability`` or ``mask``, for a raster.
+        kind: ``probability``, ``mask`` or ``classes``, for a raster.
         progress: Called as work goes on.
 
     Raises:
@@ -307,11 +311,12 @@ def run_again(
         else:
             job = Job(scene, model, options.predict, engine, Profile())
             mask = folder / "mask.tif" if kind == "mask" else None
-            files = PredictionFiles(probability, mask, threshold)
+            kinds = folder / "classes.tif" if kind == "classes" else None
+            files = PredictionFiles(probability, mask, kinds, threshold)
             write_prediction(job, files, progress=progress)
             with Prediction(probability, aoi=scene.aoi) as prediction:
                 if not layers:
-                    return Repeat(mask or probability, prediction.record, machine)
+                    return Repeat(mask or kinds or probability, prediction.record, machine)
                 record = with_outline(prediction, options.outline)
                 found = {"complexes": outline(prediction, options.outline, progress=progress)}
     chosen = {name: value for name, value in found.items() if name in layers}

@@ -30,7 +30,7 @@ from glacierx.rerun import (
 )
 from glacierx.scene.geodesy import areas_km2
 from glacierx.scene.grid import row_bands
-from glacierx.scene.prediction import NODATA, STEPS
+from glacierx.scene.prediction import NODATA, STEPS, own_classes
 from glacierx.scene.provenance import versions
 from glacierx.scene.raster import (
     PathLike,
@@ -60,7 +60,7 @@ class Result:
         path: The file.
         record: Its run record.
         layers: Its layers by name; none for a raster.
-        kind: ``probability`` or ``mask``, for a raster.
+        kind: ``probability``, ``mask`` or ``classes``, for a raster.
         threshold: That of a raster.
     """
 
@@ -277,11 +277,13 @@ def _reference_faults(name: str, layers: Mapping[str, VectorLayer]) -> list[str]
 def check_raster(result: Result) -> Finding:
     """Read every pixel of a probability map or mask, and compare its grid with the record's."""
     allowed = np.zeros(256, bool)
-    allowed[: STEPS + 1 if result.kind == "probability" else 2] = True
     allowed[NODATA] = True
     advice = "It was changed after it was written, or damaged: predict it again."
     name = result.kind or "raster"
     with open_dataset(result.path, "result") as dataset:
+        classes = own_classes(dataset.tags())
+        count = {"probability": STEPS + 1, "classes": len(classes.names) if classes else 0}
+        allowed[: count.get(result.kind, 2)] = True
         grid, scene = dataset_grid(dataset, "result"), table(result.record, "scene")
         said = (scene.get("crs"), scene.get("shape"))
         faults = []

@@ -1,5 +1,11 @@
 """Factories of scenes, DEMs and probability maps with known answers."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores; threads of each would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import numpy as np

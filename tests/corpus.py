@@ -29,7 +29,7 @@ from click.testing import CliRunner
 from factories import ICE, ROCK, disc, utm_grid, write_tif
 from rasterio.shutil import copy
 
-COMMANDS = 20
+COMMANDS = 10
 EITHER = -1
 """Taken or refused with 4: a flipped bit may hit what nobody reads."""
 

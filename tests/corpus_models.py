@@ -120,6 +120,10 @@ def _cards(bad, model):
     changed("no_inputs", inputs=[])
     changed("input_text", inputs="green")
     changed("input_role", inputs=[{"role": "../../etc", "group": "optical", "required": True}])
+    for number, role in enumerate(("../../etc", "A b", "x" * 40, "a;b", "a=b", ["a"], {"a": 1})):
+        own = {"role": role, "group": "aux", "required": False}
+        changed(f"input_own_{number}", inputs=[{"role": "green"}, own])
+    changed("input_own_group", inputs=[{"role": "dhdt", "group": "optical", "required": False}])
     changed("input_more", inputs=[{"role": "green", "else": 1}])
     changed("twice", inputs=[{"role": "green"}, {"role": "green"}])
     changed("architecture", architecture="os:system")

@@ -28,6 +28,11 @@ def cone(grid, top, steepness=0.4):
     return 4000 - steepness * np.hypot(x - top[0], y - top[1])
 
 
+def test_a_group_of_options_in_another_ones_place_is_named():
+    with pytest.raises(gx.OptionError, match=r"predict of ExtractOptions is of type OutlineOption"):
+        gx.ExtractOptions(gx.OutlineOptions())
+
+
 def run(path, options=gx.ExtractOptions(), **arguments):
     opening = {
         key: arguments.pop(key) for key in ("dem", "aoi", "date", "invalid") if key in arguments

@@ -34,6 +34,7 @@ LAYERS = (
         "belief",
         "merge",
         "batch",
+        "experiments",
     },
     {"cli"},
     {"__main__"},
@@ -42,6 +43,7 @@ LAYERS = (
 ORDER = (
     "findings", "record", "inputs", "extract", "estimate", "furniture", "picture", "errormap",
     "report", "demo", "doctor", "rerun", "verify", "inventories", "belief", "merge", "batch",
+    "experiments",
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from glacierx.batch.tasks import (
     parse_shard,
 )
 from glacierx.batch.work import note_lost, run_scene, settle
-from glacierx.errors import BatchError, BusyError, OutputError
+from glacierx.errors import BatchError, BusyError
 from glacierx.options import (
     DIVIDE_PRESETS,
     DivideOptions,
@@ -42,6 +42,7 @@ from glacierx.predict.classic import parse_method
 from glacierx.predict.device import cores, gpus
 from glacierx.predict.model import find_model
 from glacierx.scene.raster import PathLike
+from glacierx.scene.staging import make_folder
 from glacierx.scene.trust import vrts_are_allowed
 
 Progress = Callable[[int, int, str], None]
@@ -49,7 +50,7 @@ POLL_S, LONGEST_POLL_S = 0.5, 10.0
 NAMED = 5
 OF_SCENE = (
     "bands", "sensor", "level", "scale", "offset", "nodata", "invalid", "aoi", "aoi_buffer_m",
-    "dem", "dem_band", "date",
+    "dem", "dem_band", "aux", "date",
 )  # fmt: skip
 
 
@@ -60,6 +61,7 @@ class Kept:
     Attributes:
         probability: Keep probability maps.
         mask: Write masks.
+        class_map: Write class maps.
         always_hash: Hash input files above 2 GB too.
         overwrite: Do every scene again, and replace files that no batch wrote.
         retry_failed: Do those again that failed.
@@ -67,6 +69,7 @@ class Kept:
 
     probability: bool = False
     mask: bool = False
+    class_map: bool = False
     always_hash: bool = False
     overwrite: bool = False
     retry_failed: bool = False
@@ -161,7 +164,7 @@ def batch(  # noqa: PLR0913 - one keyword for each flag of the command line
         number, of = share
         tasks = sorted(tasks, key=lambda task: task.name)[number - 1 :: of]
         results = results.with_name(f"results-{number}-of-{of}.jsonl")
-    _make_folder(results.parent)
+    make_folder(results.parent)
     check_results(results, overwrite=kept.overwrite)
     going = _Going(tasks, progress, fail_fast=fail_fast)
     going.note(outcome for task in tasks if (outcome := settle(task)) is not None)
@@ -304,15 +307,6 @@ def with_decoders(defaults: Mapping[str, Any], jobs: int) -> dict[str, Any]:
 def _check_model(name: str) -> None:
     if name != "auto" and parse_method(name) is None:
         find_model(name)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made: {error.strerror}. Choose another with -o."
-        ) from error
 
 
 def _write(path: Path, tasks: Sequence[Task], outcomes: Mapping[str, Outcome]) -> list[Outcome]:

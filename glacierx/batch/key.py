@@ -10,6 +10,7 @@ from typing import Any
 from glacierx.batch.tasks import Task
 from glacierx.errors import ModelError, OptionError
 from glacierx.predict.model import find_model, shipped_models
+from glacierx.scene.asked import parse_aux, split_band
 from glacierx.scene.masks import MaskRule
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import base_name, is_remote, raster_parts
@@ -17,7 +18,7 @@ from glacierx.scene.staging import files_of
 
 # Those whose change of a result is more than rounding of the same numbers, or may be.
 ENGINE = ("device", "backend", "precision", "compile")
-PATHS = ("path", "bands", "invalid", "aoi", "dem")
+PATHS = ("path", "bands", "invalid", "aoi", "dem", "aux")
 SHIPPED = "the model that ships"
 
 
@@ -35,6 +36,8 @@ def inputs_of(task: Task) -> list[Input]:
     found = [Input("the scene", part) for path in _bands_of(task) for part in raster_parts(path)]
     for mark in scene.get("invalid") or ():
         found += [Input("a quality mask", part) for part in raster_parts(_mask_path(mark))]
+    for role, target in parse_aux(scene.get("aux")).items():
+        found += [Input(f"the {role} raster", part) for part in raster_parts(split_band(target)[0])]
     if scene.get("dem"):
         found += [Input("the DEM", part) for part in raster_parts(str(scene["dem"]))]
     for what, path in (("the region", scene.get("aoi")), ("the inventory", task.divides)):
@@ -48,6 +51,9 @@ def key_of(task: Task, inputs: Sequence[Input]) -> dict[str, Any]:
     scene = {name: value for name, value in task.scene.items() if name not in PATHS}
     marks = [re.sub(r"^.*[/\\]", "", mark) for mark in task.scene.get("invalid") or ()]
     bands = re.sub(r"(?<==)[^,]*[/\\]", "", str(task.scene.get("bands") or ""))
+    beside = [
+        f"{role}={base_name(file)}" for role, file in parse_aux(task.scene.get("aux")).items()
+    ]
     engine = task.engine.as_record()
     options = {
         **{
@@ -59,6 +65,7 @@ def key_of(task: Task, inputs: Sequence[Input]) -> dict[str, Any]:
         **scene,
         "bands": bands,
         "invalid": marks,
+        **({"aux": beside} if beside else {}),
         "model": base_name(task.model),
     }
     files = [_state(one) for one in inputs]

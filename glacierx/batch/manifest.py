@@ -19,16 +19,16 @@ from glacierx.options import (
     PredictOptions,
 )
 from glacierx.scene.bandfile import parse_nodata
+from glacierx.scene.dates import parse_date
 from glacierx.scene.masks import MaskRule
 from glacierx.scene.raster import PathLike, is_remote
-from glacierx.scene.scene import parse_date
 from glacierx.scene.sensors import find_sensor
-from glacierx.training.manifest import beside, read_lines
+from glacierx.training.manifest import beside, gather_aux, placed_aux, read_lines
 
 GROUPS = (EngineOptions, PredictOptions, OutlineOptions, DivideOptions)
 TEXTS = (
     "scene", "name", "bands", "sensor", "level", "nodata", "invalid", "aoi", "dem", "date", "model",
-    "divides",
+    "divides", "aux",
 )  # fmt: skip
 NUMBERS = ("scale", "offset", "aoi_buffer_m")
 WHOLE = ("dem_band",)
@@ -129,6 +129,7 @@ def _plain(value: Any) -> Any:
 
 
 def _checked(entry: Mapping[str, Any], folder: Path, where: str) -> dict[str, Any]:
+    entry = gather_aux(entry)
     unknown = sorted(set(entry) - set(COLUMNS))
     if unknown:
         near = difflib.get_close_matches(unknown[0], COLUMNS, 3, 0.6)
@@ -157,6 +158,8 @@ def _typed(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if "invalid" in values:
         marks = (mark.strip() for mark in values["invalid"].split(";"))
         values["invalid"] = tuple(beside(mark, folder) for mark in marks if mark)
+    if "aux" in values:
+        values["aux"] = tuple(placed_aux(values["aux"], folder, "aux"))
     if "bands" in values:
         values["bands"] = _bands(values["bands"], values.get("scene"), folder)
     _check(values)

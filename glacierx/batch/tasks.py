@@ -27,6 +27,7 @@ class Task:
         divides: An inventory whose divides are copied.
         probability: Keep the probability map too.
         mask: Write a mask too.
+        class_map: Write a class map too.
         always_hash: Hash input files above 2 GB too.
         overwrite: Do it again even if it is done, and replace files of others.
         retry_failed: Do it again if it failed.
@@ -46,6 +47,7 @@ class Task:
     divides: str | None = None
     probability: bool = False
     mask: bool = False
+    class_map: bool = False
     always_hash: bool = False
     overwrite: bool = False
     retry_failed: bool = False
@@ -57,8 +59,12 @@ class Task:
     @property
     def rasters(self) -> dict[str, str]:
         """Names of the rasters that are kept beside the outlines, by what they are."""
-        wanted = {"probability": self.probability, "mask": self.mask}
-        return {kind: f"{self.name}_{kind}.tif" for kind, kept in wanted.items() if kept}
+        wanted = {"probability": self.probability, "mask": self.mask, "class_map": self.class_map}
+        return {
+            kind: f"{self.name}_{kind.removesuffix('_map')}.tif"
+            for kind, kept in wanted.items()
+            if kept
+        }
 
     @property
     def outputs(self) -> tuple[str, ...]:

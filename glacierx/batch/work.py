@@ -213,6 +213,7 @@ def _extract(task: Task, status: Status | None, told: list[warnings.WarningMessa
                 output, scene, model, task.options, divides=task.divides, resume=resume,
                 overwrite=True, always_hash=task.always_hash, engine=task.engine,
                 probability=rasters.get("probability"), mask=rasters.get("mask"),
+                class_map=rasters.get("class_map"),
             )  # fmt: skip
 
         try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from glacierx.cli._options import with_flags
 from glacierx.errors import OptionError
 from glacierx.formats.delivery import FORMATS, Delivery
 
@@ -54,8 +55,4 @@ def format_options(function: Decorated) -> Decorated:
                 raise OptionError(f"{flag} says something of a format. Give one with --format.")
         return function(*args, **kwargs, delivery=delivery)
 
-    collect.__name__, collect.__doc__ = function.__name__, function.__doc__
-    collect.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]  # where Click keeps them
-    for decorate in reversed(_FLAGS):
-        decorate(collect)
-    return collect
+    return with_flags(function, collect, _FLAGS)

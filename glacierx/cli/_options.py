@@ -6,16 +6,19 @@ import sys
 import tomllib
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
 from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.options import Options
+
+if TYPE_CHECKING:
+    from glacierx.extract import Extraction
 
 Decorated = Callable[..., Any]
 
@@ -111,6 +114,17 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
+def found(extraction: "Extraction") -> str:
+    """Return how many glaciers and complexes there are, and their area."""
+    complexes = len(set(extraction.complexes["complex_id"].tolist()))
+    glaciers = len(extraction.glaciers)
+    area = extraction.glaciers["area_km2"].sum()
+    return (
+        f"{glaciers} glacier{'' if glaciers == 1 else 's'} in "
+        f"{complexes} complex{'' if complexes == 1 else 'es'}, {area:.2f} km2"
+    )
+
+
 def options_for(group: type[Options], name: str) -> Callable[[Decorated], Decorated]:
     """Give a command a flag for each field of a group, and the group itself as an argument.
 
@@ -125,13 +139,21 @@ def options_for(group: type[Options], name: str) -> Callable[[Decorated], Decora
             given = {declared.name: kwargs.pop(declared.name) for declared in fields(group)}
             return function(*args, **kwargs, **{name: group(**given)})
 
-        collect.__name__, collect.__doc__ = function.__name__, function.__doc__
-        collect.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]  # where Click keeps them
-        for declared in reversed(fields(group)):
-            _flag(declared, hints[declared.name])(collect)
-        return collect
+        flags = [_flag(declared, hints[declared.name]) for declared in fields(group)]
+        return with_flags(function, collect, flags)
 
     return decorate
+
+
+def with_flags(
+    function: Decorated, collect: Decorated, flags: Sequence[Callable[[Decorated], Decorated]]
+) -> Decorated:
+    """Put *collect*, which takes the values of more flags, in the place of a command's function."""
+    collect.__name__, collect.__doc__ = function.__name__, function.__doc__
+    collect.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]  # where Click keeps them
+    for decorate in reversed(flags):
+        decorate(collect)
+    return collect
 
 
 def _flag(declared: "Field[Any]", hint: Any) -> Callable[[Decorated], Decorated]:

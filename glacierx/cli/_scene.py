@@ -1,10 +1,14 @@
 """The flags that say how a scene is read."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
+
+from glacierx.cli._options import prefer, with_flags
+from glacierx.errors import ModelError
 
 Decorated = Callable[..., Any]
 
@@ -31,11 +35,7 @@ def _decorated(function: Decorated, names: tuple[str, ...], flags: tuple[Any, ..
         chosen["bands"] = ",".join(chosen["bands"]) if chosen["bands"] else None
         return function(*args, **kwargs, scene=chosen)
 
-    collect.__name__, collect.__doc__ = function.__name__, function.__doc__
-    collect.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]  # where Click keeps them
-    for decorate in reversed(flags):
-        decorate(collect)
-    return collect
+    return with_flags(function, collect, flags)
 
 
 aoi_option = click.option(
@@ -44,6 +44,14 @@ aoi_option = click.option(
 
 aoi_buffer_option = click.option(
     "--aoi-buffer-m", type=float, default=0.0, metavar="NUM", help="Widen it by so many metres."
+)
+
+aux_option = click.option(
+    "--aux",
+    multiple=True,
+    metavar="ROLE=FILE[:BAND]",
+    help="Another raster of the same ground for models that take it: coherence=coh.tif, or a role "
+    "of your own.",
 )
 
 _SCENE = click.argument("path", metavar="[SCENE]", required=False)
@@ -69,7 +77,7 @@ _FLAGS = (
         "--invalid",
         multiple=True,
         metavar="FILE[:BAND][=VALUES]",
-        help="Quality mask of pixels to leave out; VALUES as 3,8-10 or bit3,bit4.",
+        help="Quality mask of pixels to leave out; VALUES as 3,8-10 or bit1-4.",
     ),
     aoi_option,
     aoi_buffer_option,
@@ -89,11 +97,28 @@ profile_option = click.option(
     "--profile", is_flag=True, help="Tell at the end where the time went, stage by stage."
 )
 
+
+def _take_defaults(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Take what a model's card sets of inference and of what follows as defaults."""
+    if not value.endswith(".safetensors"):
+        return value
+    from glacierx.predict.modelfile import load_card
+
+    # What is wrong with the file is told where it is opened; a pixel method has no card.
+    with suppress(ModelError):
+        card = load_card(value)
+        set_by_card = {name: v for group in card.defaults.values() for name, v in group.items()}
+        prefer(ctx, set_by_card, strong=False)
+    return value
+
+
 model_option = click.option(
     "--model",
     default="auto",
     show_default=True,
     metavar="NAME|FILE",
+    is_eager=True,
+    callback=_take_defaults,
     help="A model file, the name of a model, auto, or a pixel method: ndsi, otsu, sbtm, ratio or "
     "gmm, with numbers of its own as ratio:above=2.8,blue=0.08.",
 )

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from glacierx.errors import INTERRUPTED, TERMINATED
-from glacierx.scene.staging import abandon
 
 PATIENCE_S = 1.5
 
@@ -54,5 +53,8 @@ def _watch(told: socket.socket, tell: socket.socket) -> None:
     while (number := told.recv(1)[0]) not in _CODES:
         pass
     time.sleep(PATIENCE_S)
-    abandon()
+    # Who has not imported it writes nothing, and need not wait for it when it starts.
+    staging = sys.modules.get("glacierx.scene.staging")
+    if staging is not None:
+        staging.abandon()
     end_now(_CODES[signal.Signals(number)])

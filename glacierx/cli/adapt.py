@@ -8,6 +8,7 @@ import click
 from glacierx.cli._divides import dem_options
 from glacierx.cli._options import Command, options_for, progress, say
 from glacierx.cli._scene import (
+    aux_option,
     device_option,
     file_option,
     output_option,
@@ -42,6 +43,7 @@ from glacierx.training.options import AdaptOptions
 @click.option("--half", is_flag=True, help="Store the weights in 16 bits, half the size.")
 @dem_options[0]
 @dem_options[1]
+@aux_option
 @scenes_options
 @device_option
 @overwrite_option
@@ -57,6 +59,7 @@ def command(
     half: bool,
     dem: str | None,
     dem_band: int | None,
+    aux: tuple[str, ...],
     scene: dict[str, Any],
     device: str,
     overwrite: bool,
@@ -103,6 +106,7 @@ def command(
             positive=positive,
             dem=dem,
             dem_band=dem_band,
+            aux=";".join(aux) or None,
             aoi_buffer_m=buffer_m,
             **reading,
         )

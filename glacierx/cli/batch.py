@@ -10,6 +10,7 @@ import click
 from glacierx.cli._divides import dem_options, divides_option
 from glacierx.cli._options import AutoNumber, Command, options_for, progress, say
 from glacierx.cli._scene import (
+    aux_option,
     hash_option,
     model_option,
     scenes_options,
@@ -30,10 +31,12 @@ from glacierx.options import DivideOptions, EngineOptions, OutlineOptions, Predi
 @scenes_options
 @dem_options[0]
 @dem_options[1]
+@aux_option
 @model_option
 @divides_option
 @click.option("--probability", is_flag=True, help="Keep probability maps (NAME_probability.tif).")
 @click.option("--mask", is_flag=True, help="Write masks too (NAME_mask.tif).")
+@click.option("--class-map", is_flag=True, help="Write class maps too (NAME_class.tif).")
 @hash_option
 @click.option(
     "--overwrite",
@@ -108,7 +111,7 @@ def command(
     groups = (engine, predicting, outlining, dividing)
     defaults = {name: value for group in groups for name, value in asdict(group).items()}
     defaults |= {**scene, "divides": divides}
-    defaults |= {name: arguments.pop(name) for name in ("dem", "dem_band", "model")}
+    defaults |= {name: arguments.pop(name) for name in ("dem", "dem_band", "aux", "model")}
     resources = parse_resources(worker_resource)
     runner: Any
     if scheduler:

@@ -58,10 +58,11 @@ def command(
         glacierx divide complexes.gpkg --dem dem.tif -o glaciers.gpkg
     """
     from glacierx.errors import GridError, OptionError
-    from glacierx.extract import divide, foreign_record, with_divide
+    from glacierx.extract import divide
     from glacierx.formats.write import check_target, write_format
     from glacierx.outlines.geopackage import read_complexes, write_layers
     from glacierx.outlines.reference import inventory_around
+    from glacierx.record import foreign_record, with_divide
     from glacierx.scene.prediction import open_prediction
     from glacierx.scene.raster import base_name, overlap_share
     from glacierx.scene.terrain import Dem

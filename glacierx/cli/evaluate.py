@@ -26,6 +26,19 @@ from glacierx.options import EvaluateOptions
 )
 @click.option("--truth-positive", metavar="VALUES", help="Those of the truth, if others.")
 @click.option(
+    "--classes",
+    metavar="NAME,...",
+    help="Classes that are scored as glacier, together [default: the map's own].",
+)
+@click.option(
+    "--legend",
+    metavar="VALUE=NAME,...",
+    help="What numbers of a raster of classes stand for: 0=background,1=debris,2=ice.",
+)
+@click.option("--truth-legend", metavar="VALUE=NAME,...", help="That of the truth, if another.")
+@click.option("--field", metavar="NAME", help="Column of outlines that holds their class.")
+@click.option("--truth-field", metavar="NAME", help="That of the truth, if it is another.")
+@click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     metavar="NUM",
@@ -97,8 +110,10 @@ def command(
         raise OptionError("--figure draws one pair, and --pairs gives several. Leave one out.")
     if image and not figure:
         raise OptionError("--image lies below the figure: give it with --figure FILE.")
-    choice = MaskChoice(chosen["layer"], chosen["band"], chosen["positive"], chosen["threshold"])
-    truth_choice = MaskChoice(chosen["truth_layer"], chosen["truth_band"], chosen["truth_positive"])
+    choice = MaskChoice(**{key: one for key, one in chosen.items() if key[:6] != "truth_"})
+    truth_choice = MaskChoice(
+        **{key[6:]: one for key, one in chosen.items() if key[:6] == "truth_"}
+    )
     wanted = Pair(str(prediction), str(truth), like, image or like, choice, truth_choice)
     several = read_pairs(pairs, wanted) if pairs else [wanted]
     read = [path for pair in several for path in pair.paths]

@@ -8,8 +8,9 @@ import click
 
 from glacierx.cli._divides import dem_options, divides_option
 from glacierx.cli._format import format_options
-from glacierx.cli._options import Command, options_for, progress, say
+from glacierx.cli._options import Command, found, options_for, progress, say
 from glacierx.cli._scene import (
+    aux_option,
     cog_option,
     file_option,
     hash_option,
@@ -40,10 +41,12 @@ from glacierx.options import (
 @format_options
 @dem_options[0]
 @dem_options[1]
+@aux_option
 @model_option
 @divides_option
 @file_option("--probability", "Keep the probability map (GeoTIFF).")
 @file_option("--mask", "Write a mask too: 1 glacier, 0 not, 255 unknown (GeoTIFF).")
+@file_option("--class-map", "Write the likeliest class of each pixel too, with colours (GeoTIFF).")
 @file_option("--report", "Write a page that shows the result, map and table (HTML).")
 @file_option("--picture", "Draw the outlines over the scene (.png or .jpg).")
 @file_option("--log", "Write paths, times and the run record (JSON).")
@@ -68,6 +71,7 @@ def command(
     output: Path,
     dem: str | None,
     dem_band: int | None,
+    aux: tuple[str, ...],
     report: Path | None,
     picture: Path | None,
     log: Path | None,
@@ -104,7 +108,7 @@ def command(
     from glacierx.scene.scene import open_scene
 
     check_target(output, delivery, overwrite=overwrite)
-    rasters = [path for kind in ("probability", "mask") if (path := arguments[kind])]
+    rasters = [path for kind in ("probability", "mask", "class_map") if (path := arguments[kind])]
     shown = check_shown(report, picture)
     paths = [output, *rasters, *shown]
     files = paths if delivery is None else [*rasters, *shown]
@@ -115,7 +119,7 @@ def command(
     keep_memory()
     with ExitStack() as stack:
         opened = stack.enter_context(
-            open_scene(**scene, dem=dem, dem_band=dem_band, workers=decoders(engine))
+            open_scene(**scene, dem=dem, dem_band=dem_band, aux=aux, workers=decoders(engine))
         )
         inputs = [*opened.paths, *filter(None, [arguments["divides"]])]
         read = [*inputs, arguments["model"]]
@@ -134,8 +138,7 @@ def command(
         # A model by name is no file.
         inputs += [file for file in read[-1:] if Path(file).is_file()]
         run.write(log, result.record, inputs, paths, overwrite=overwrite)
-    complexes = len(set(result.complexes["complex_id"].tolist()))
-    say(f"{len(result.glaciers)} glaciers in {complexes} complexes")
+    say(f"{found(result)}, by {result.record['model']['name']}")
     if profile:
         click.echo(took, err=True)
     for path in [*paths, *filter(None, [log])]:

@@ -13,7 +13,8 @@ from glacierx.errors import MEMORY_ADVICE, OUT_OF_MEMORY, GlacierxError, is_out_
 
 COMMANDS = (
     "extract", "batch", "predict", "outline", "divide", "merge", "convert", "evaluate", "compare",
-    "fit", "train", "adapt", "report", "simulate", "demo", "models", "doctor", "verify",
+    "fit", "train", "crossval", "adapt", "report", "simulate", "demo", "models", "presets",
+    "doctor", "verify",
 )  # fmt: skip
 
 
@@ -46,6 +47,20 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(f"glacierx.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; of a name that is none, say which one it is like."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]}?", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and turn what goes wrong into one line and an exit code."""

@@ -6,19 +6,22 @@ from pathlib import Path
 import click
 
 from glacierx.cli._divides import dem_options
-from glacierx.cli._options import Command, options_for, progress, say
+from glacierx.cli._format import format_options
+from glacierx.cli._options import Command, found, options_for, progress, say
 from glacierx.cli._scene import hash_option, output_option, overwrite_option
+from glacierx.formats.delivery import Delivery
 from glacierx.options import MergeOptions
 
 
 @click.command("merge", cls=Command)
 @click.argument("outlines", metavar="OUTLINES...", nargs=-1, required=True)
-@output_option("Where the inventory goes: .gpkg, .shp or .geojson.")
+@output_option("Where the inventory goes: .gpkg, .shp, .fgb or .geojson; with --format a folder.")
 @click.option("--crs", metavar="CRS", help="CRS of the result [default: that of most of the ice].")
 @dem_options[0]
 @dem_options[1]
 @hash_option
 @overwrite_option
+@format_options
 @options_for(MergeOptions, "options")
 def command(
     outlines: tuple[str, ...],
@@ -28,6 +31,7 @@ def command(
     dem_band: int | None,
     always_hash: bool,
     overwrite: bool,
+    delivery: Delivery | None,
     options: MergeOptions,
 ) -> None:
     """Merge the outlines of many scenes into one inventory.
@@ -54,15 +58,12 @@ def command(
             options,
             crs=crs,
             dem=heights,
+            delivery=delivery,
             overwrite=overwrite,
             always_hash=always_hash,
             progress=progress(),
         )
     scenes = len(result.record["merge"])
     joined = int((result.glaciers["joined"] > 1).sum()) if len(result.glaciers) else 0
-    complexes = len(set(result.complexes["complex_id"].tolist()))
-    say(
-        f"{len(result.glaciers)} glaciers in {complexes} complexes, {joined} of them joined, "
-        f"of {scenes} scenes"
-    )
+    say(f"{found(result)}, of {scenes} scenes; {joined} joined")
     click.echo(output)

@@ -38,8 +38,9 @@ def command(
     Example:
         glacierx outline prob.tif -o complexes.gpkg --min-area-km2 0.05
     """
-    from glacierx.extract import outline, with_outline
+    from glacierx.extract import outline
     from glacierx.outlines.geopackage import check_format, write_layers
+    from glacierx.record import with_outline
     from glacierx.scene.output import check_output
     from glacierx.scene.prediction import open_prediction
 

@@ -6,21 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from glacierx.cli._options import Command, options_for, prefer, progress, say
+from glacierx.cli._options import Command, options_for, progress, say
+from glacierx.cli._preset import choose_preset
 from glacierx.cli._scene import device_option, file_option, overwrite_option
 from glacierx.training.options import SplitOptions, TrainOptions
 
 if TYPE_CHECKING:
     from glacierx.training.preset import Preset
-
-
-def _choose(ctx: click.Context, param: click.Parameter, value: str) -> "Preset":
-    """Take what a recipe sets as defaults."""
-    from glacierx.training.preset import load_preset
-
-    preset = load_preset(value)
-    prefer(ctx, preset.options, strong=False)
-    return preset
 
 
 @click.command("train", cls=Command)
@@ -36,12 +28,19 @@ def _choose(ctx: click.Context, param: click.Parameter, value: str) -> "Preset":
     "--preset",
     default="starter",
     show_default=True,
-    metavar="NAME",
+    metavar="NAME|FILE",
     is_eager=True,
-    callback=_choose,
-    help="A recipe: the network, what it takes and how it learns. Options given here win.",
+    callback=choose_preset,
+    help="A recipe: the network, what it takes and how it learns; see glacierx presets list, or "
+    "give a .toml of your own. Options given here win.",
 )
 @click.option("--init", metavar="NAME|FILE", help="Begin with the weights and card of a model.")
+@click.option(
+    "--classes",
+    metavar="NAME,...",
+    help="What the network tells apart [default: the preset's]: background,debris,ice.",
+)
+@click.option("--ice", metavar="NAME,...", help="Which of the classes are glacier: debris,ice.")
 @click.option("--name", metavar="TEXT", help="What the model is called [default: its file's].")
 @click.option("--licence", metavar="TEXT", help="Terms of the weights, for the card.")
 @click.option("--half", is_flag=True, help="Store the weights in 16 bits, half the size.")
@@ -57,6 +56,8 @@ def command(
     output: Path | None,
     preset: "Preset",
     init: str | None,
+    classes: str | None,
+    ice: str | None,
     name: str | None,
     licence: str | None,
     half: bool,
@@ -82,11 +83,15 @@ def command(
     from glacierx.predict.model import load_model
     from glacierx.predict.modelfile import Model, build_model, check_model_path, save_network
     from glacierx.scene.output import check_output
+    from glacierx.training.preset import with_classes
     from glacierx.training.run import Place
     from glacierx.training.train import estimate, open_data, train
     from glacierx.training.train import export as write_samples
 
-    model: Any = build_model(preset.card, options.seed) if init is None else load_model(init)
+    preset_card = with_classes(preset.card, classes, ice)
+    if init is not None and (classes or ice):
+        raise OptionError("--init brings its classes with it. Leave out --classes and --ice.")
+    model: Any = build_model(preset_card, options.seed) if init is None else load_model(init)
     if not isinstance(model, Model):
         raise OptionError(f"--init {init} is a pixel method. Give the model of a network.")
     place = Place(device=choose_device(device))

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from glacierx.errors import GlacierxWarning, GridError, OptionError, OutlineError, SceneError
+from glacierx.scene.classmask import open_classes
 from glacierx.scene.grid import Grid, row_bands
 from glacierx.scene.handle import Handle
-from glacierx.scene.icemask import OutlineMask, check_effect, open_ice_mask
+from glacierx.scene.icemask import OutlineMask, check_effect
 from glacierx.scene.icewindow import IceMask, IceWindow, MaskChoice
 from glacierx.scene.raster import (
     PathLike,
@@ -130,8 +131,11 @@ def open_pair(pair: Pair, stack: ExitStack, *, align: bool = False) -> Opened:
         GridError: They lie on different grids or places, or there is no grid.
     """
     choice, truth_choice = _shared_choice(pair)
-    found = stack.enter_context(open_ice_mask(pair.prediction, choice))
-    truth = stack.enter_context(open_ice_mask(pair.truth, truth_choice))
+    found = stack.enter_context(open_classes(pair.prediction, choice))
+    known = found.classes if found.classes and len(found.classes.names) > 1 else None
+    truth = stack.enter_context(open_classes(pair.truth, truth_choice, known))
+    # Reading every class takes longer, and tells nothing where the truth knows none.
+    found.tells_kinds = truth.tells_kinds and known is not None
     _check_use(choice, (found, truth))
     check_effect(pair.truth_choice, truth, "--truth-")
     found.name, truth.name = tell_apart(pair.prediction, pair.truth)
@@ -151,7 +155,7 @@ def open_pair(pair: Pair, stack: ExitStack, *, align: bool = False) -> Opened:
 def _shared_choice(pair: Pair) -> tuple[MaskChoice, MaskChoice]:
     """Let what is said of one file count for the other where nothing is said of that."""
     own, other = pair.choice, pair.truth_choice
-    names = ("layer", "band", "positive")
+    names = ("layer", "band", "positive", "classes", "legend", "field")
     taken = {
         name: getattr(own, name) if getattr(other, name) is None else getattr(other, name)
         for name in names
@@ -170,6 +174,13 @@ def _check_use(choice: MaskChoice, masks: tuple[IceMask, IceMask]) -> None:
         )
     if choice.positive is not None and all(isinstance(mask, OutlineMask) for mask in masks):
         raise OptionError(f"--positive is for rasters, and {names} hold outlines. Leave it out.")
+    for name in ("classes", "legend", "field"):
+        asked = getattr(choice, name)
+        if asked is not None and not any(mask.classes for mask in masks):
+            raise OptionError(
+                f"--{name} {asked!r} has no effect: neither {names} tells classes apart. "
+                "Leave it out, or give a map of classes."
+            )
     layers = [mask.layer.name for mask in masks if isinstance(mask, OutlineMask)]
     if choice.layer is not None and choice.layer not in layers:
         found = ", ".join(layers) or "no layer at all"
@@ -200,8 +211,8 @@ def read_pairs(path: PathLike, default: Pair) -> list[Pair]:
 
     Args:
         path: A CSV with the columns prediction and truth; and, if wanted, like, layer, band,
-            positive, threshold, truth_layer, truth_band and truth_positive. Paths count from the
-            folder of the CSV.
+            positive, threshold, classes, legend, field, and the same of the truth as truth_layer
+            and so on. Paths count from the folder of the CSV.
         default: What is meant where a row does not say.
 
     Raises:

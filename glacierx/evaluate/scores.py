@@ -7,6 +7,7 @@ from typing import Any
 
 from glacierx.evaluate.bootstrap import FEW_UNITS, FEWEST_UNITS, MOST_UNITS, intervals
 from glacierx.evaluate.calibration import Calibration
+from glacierx.evaluate.classes import joined
 from glacierx.evaluate.matching import Matched
 from glacierx.evaluate.tally import Tally
 from glacierx.evaluate.units import Units, tolerances
@@ -69,6 +70,7 @@ class Scores:
                 "scores": {name: list(ends) for name, ends in self.intervals.items()},
             },
             "calibration": None if calibration is None else calibration.rows(),
+            "classes": None if self.tally.classes is None else self.tally.classes.as_record(),
             "glaciers": [
                 {name: plain(value) for name, value in row.items()} for row in self.glaciers
             ],
@@ -208,6 +210,7 @@ def pool(parts: Sequence[Scores], options: EvaluateOptions) -> Scores:
         calibration=_calibrations(tallies),
         units=Units.join(own, kind),
         valid=(sum(tally.valid[0] for tally in tallies), sum(tally.valid[1] for tally in tallies)),
+        classes=joined([tally.classes for tally in tallies]),
     )
     silent = sum(1 for part in parts if math.isnan(part["asd_px"]))
     notes = (f"{silent} of {len(parts)} pairs have no ASD and count for none",) if silent else ()

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from glacierx.evaluate.classes import SHOWN
 from glacierx.evaluate.scores import Scores, plain
 
 TITLES = {
@@ -122,10 +123,28 @@ def scores_text(scores: Scores) -> str:
         extra = f"{number(name, ends[0])} to {number(name, ends[1])}" if ends else ""
         extra = extra or scores.reasons.get(name, "")
         table.append([title(name), number(name, value), extra])
-    lines += ["", *aligned(table)]
+    lines += ["", *aligned(table), *classes_lines(scores)]
     if scores.notes:
         lines += ["", *(f"Note: {note}." for note in scores.notes)]
     return "\n".join(lines)
+
+
+def classes_lines(scores: Scores) -> list[str]:
+    """Write how many pixels of each class were found as which, and the scores of each."""
+    counts = scores.tally.classes
+    if counts is None:
+        return []
+    pixels = [["truth, down", *(f"found {name}" for name in counts.names)]]
+    for name, row in zip(counts.names, counts.pixels.tolist(), strict=True):
+        pixels.append([name, *(f"{value:,}" for value in row)])
+    table = [["class", *(title(key) for key in SHOWN)]]
+    for name, each in counts.scores().items():
+        table.append([name, *(number(key, each[key]) for key in SHOWN)])
+    means = [
+        ["mean IoU of classes", number("iou", counts.mean_iou)],
+        ["pixels of the right class", number("iou", counts.accuracy)],
+    ]
+    return ["", *aligned(pixels), "", *aligned(table), "", *aligned(means)]
 
 
 def pairs_text(rows: Sequence[Scores], pooled: Scores) -> str:
@@ -150,6 +169,7 @@ def pairs_text(rows: Sequence[Scores], pooled: Scores) -> str:
                 ]
             )
     lines = aligned(table, 2)
+    lines += classes_lines(pooled)
     if pooled.intervals:
         lines += ["", f"from, to: 95 % interval over {pooled.units:,} {pooled.resampled}"]
     told = list(dict.fromkeys([*pooled.notes, *(note for row in rows for note in row.notes)]))

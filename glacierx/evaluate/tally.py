@@ -9,6 +9,7 @@ from rasterio.windows import Window
 
 from glacierx.evaluate.boundary import ContourTrace, EdgeTrace
 from glacierx.evaluate.calibration import Calibration
+from glacierx.evaluate.classes import ClassCounts
 from glacierx.evaluate.components import Components
 from glacierx.evaluate.distances import Apart, measure
 from glacierx.evaluate.matching import Matched, Overlaps, count_overlaps, match
@@ -44,6 +45,7 @@ class Tally:
         calibration: Of a probability.
         units: What the bootstrap resamples.
         valid: Valid pixels of the prediction and of the truth.
+        classes: Pixels by class, where both tell classes apart.
     """
 
     confusion: Confusion
@@ -57,6 +59,7 @@ class Tally:
     calibration: Calibration | None
     units: Units
     valid: tuple[int, int] = (0, 0)
+    classes: ClassCounts | None = None
 
 
 @dataclass
@@ -99,6 +102,17 @@ class _Sums:
     confusion: Confusion = field(default_factory=Confusion)
     overlaps: list[Overlaps] = field(default_factory=list)
     calibration: Calibration | None = None
+    classes: ClassCounts | None = None
+
+    def add_classes(
+        self, opened: Opened, windows: tuple[IceWindow, IceWindow], valid: Bools
+    ) -> None:
+        """Count the classes of a window, where both sides tell them."""
+        found, true = windows[0].kind, windows[1].kind
+        if found is None or true is None or opened.truth.classes is None:
+            return
+        counted = ClassCounts.of(opened.truth.classes.names, found, true, valid)
+        self.classes = counted if self.classes is None else self.classes + counted
 
 
 def tally(opened: Opened, options: EvaluateOptions, *, progress: Progress | None = None) -> Tally:
@@ -124,6 +138,7 @@ def tally(opened: Opened, options: EvaluateOptions, *, progress: Progress | None
         outside = valid.size - int(np.count_nonzero(valid))
         sums.confusion += confusion(ice, true) + Confusion(tn=-outside)
         sums.overlaps.append(count_overlaps(label, true_label, grid.row_areas_m2(first, last)))
+        sums.add_classes(opened, (f, r), valid)
         if sums.calibration is not None and f.probability is not None:
             sums.calibration += Calibration.of(f.probability[valid], true[valid])
         if blocks is not None:
@@ -182,4 +197,5 @@ def _finish(
         sums.calibration,
         units,
         (sides[0].valid, sides[1].valid),
+        sums.classes,
     )

@@ -5,11 +5,12 @@ The contract of a network, which one parametrised test checks for every entry of
 1. ``__init__(self, in_channels, classes, *, ...)``: everything else is keyword-only, with the
    paper's value as default, and JSON-serialisable, so that name and arguments rebuild it.
 2. ``forward(inputs)`` takes an `Inputs` and returns an `Output`, whatever the flags.
-3. Rows and columns divisible by the class attribute ``stride`` work; others raise an error that
-   names the padded size.
+3. Rows and columns divisible by the attribute ``stride``, which may follow from the arguments,
+   work; others raise an error that names the padded size.
 4. No downloads, printing, device placement, final activation, or randomness outside dropout and
    initialisation.
-5. The class docstring gives the paper, what was changed, and the default's parameter count.
+5. It says by ``precise`` which parts compute in fp32 where the rest does in 16 bits, if any.
+6. The class docstring gives the paper, what was changed, and the default's parameter count.
 """
 
 from importlib import import_module
@@ -21,6 +22,11 @@ from glacierx.errors import ModelError
 ARCHITECTURES: dict[str, str] = {
     "attention_deeplabv3plus": "glacierx.networks.deeplabv3plus:AttentionDeepLabV3Plus",
     "deeplabv3plus": "glacierx.networks.deeplabv3plus:DeepLabV3Plus",
+    "fc_densenet": "glacierx.networks.fc_densenet:FCDenseNet",
+    "fcn": "glacierx.networks.fcn:FCN",
+    "pspnet": "glacierx.networks.pspnet:PSPNet",
+    "segnet": "glacierx.networks.segnet:SegNet",
+    "unet": "glacierx.networks.unet:UNet",
 }
 """Name to ``module:Class``; nothing is imported before a network is built."""
 
@@ -66,6 +72,8 @@ def build(name: str, *, in_channels: int, classes: int, **arguments: Any) -> Any
     try:
         network = getattr(import_module(module), attribute)
         return network(in_channels, classes, **arguments)
+    except ModelError:
+        raise
     except (TypeError, ValueError, AttributeError, ImportError) as error:
         raise ModelError(f"The architecture {name!r} cannot be built: {error}.") from error
     except (RuntimeError, ArithmeticError, LookupError) as error:

@@ -5,14 +5,17 @@ Chu et al. 2022 (Attention DeepLabV3+, Gaofen-6): a ResNet-34 with a stem of str
 and a CBAM branch beside the pyramid. The plain network here is theirs without that branch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from glacierx.networks.encoders.resnet import ResNet
+from glacierx.errors import ModelError
+from glacierx.networks.aspp import ASPP
+from glacierx.networks.encoders import build_encoder
+from glacierx.networks.encoders.pyramid import Encoder
 from glacierx.networks.layers import (
-    CBAM,
     Inputs,
     Output,
     check_size,
@@ -21,61 +24,41 @@ from glacierx.networks.layers import (
     upsample,
 )
 
-
-class _ASPP(nn.Module):
-    """Parallel views of a map at several dilations, its mean, and optionally its attention."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        rates: Sequence[int],
-        attention: bool,
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList([conv_norm_relu(in_channels, out_channels, bias=True)])
-        for rate in rates:
-            self.branches.append(
-                conv_norm_relu(in_channels, out_channels, 3, dilation=rate, bias=True)
-            )
-        self.mean = conv_norm_relu(in_channels, out_channels, bias=True)
-        self.attention = CBAM(in_channels) if attention else None
-        merged = (len(rates) + 2) * out_channels + (in_channels if attention else 0)
-        self.merge = nn.Sequential(
-            conv_norm_relu(merged, out_channels, bias=True), nn.Dropout(dropout)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        views = [branch(x) for branch in self.branches]  # each (b, 256, h/16, w/16)
-        mean = self.mean(x.mean(dim=(2, 3), keepdim=True))  # (b, 256, 1, 1)
-        views.append(upsample(mean, x.shape[-2:]))  # (b, 256, h/16, w/16)
-        if self.attention is not None:
-            views.append(self.attention(x))  # (b, 512, h/16, w/16)
-        return self.merge(torch.cat(views, dim=1))  # type: ignore[no-any-return]  # nn.Module is Any
+RESNET = "resnet"
 
 
 class _Decoder(nn.Module):
     """Bring the pyramid to the size of the low-level map and merge the two."""
 
     def __init__(
-        self, channels: int, low_channels: int, *, low_width: int, width: int, dropout: float
+        self,
+        channels: int,
+        low_channels: int,
+        *,
+        low_width: int | None,
+        width: int,
+        layers: int,
+        dropout: float,
     ) -> None:
         super().__init__()
-        self.reduce = conv_norm_relu(low_channels, low_width, bias=True)
-        self.merge = nn.Sequential(
-            separable_conv_norm_relu(channels + low_width, width), nn.Dropout(dropout)
-        )
+        self.reduce: nn.Module = nn.Identity()
+        if low_width is not None:
+            self.reduce = conv_norm_relu(low_channels, low_width, bias=True)
+        into = channels + (low_channels if low_width is None else low_width)
+        parts = [
+            separable_conv_norm_relu(width if layer else into, width) for layer in range(layers)
+        ]
+        self.merge = nn.Sequential(*parts, nn.Dropout(dropout))
 
     def forward(self, context: Tensor, fine: Tensor) -> Tensor:
         context = upsample(context, fine.shape[-2:])  # (b, 256, h/4, w/4)
         merged = torch.cat([context, self.reduce(fine)], dim=1)  # (b, 288, h/4, w/4)
-        return self.merge(merged)  # type: ignore[no-any-return]  # (b, 256, h/4, w/4)
+        found: Tensor = self.merge(merged)  # (b, 256, h/4, w/4)
+        return found
 
 
 class DeepLabV3Plus(nn.Module):
-    """DeepLabV3+ on a ResNet whose stem keeps full size.
+    """DeepLabV3+ on a ResNet whose stem keeps full size, or on any encoder.
 
     Chen et al. 2018, in the form that Chu et al. 2022 build on. 25,506,689 parameters with four
     channels and one class.
@@ -89,70 +72,94 @@ class DeepLabV3Plus(nn.Module):
     Args:
         in_channels: Planes of the input.
         classes: Planes of the output.
-        depth: 18 or 34 layers of the encoder.
-        widths: Channels of its stem and four stages.
+        encoder: A name of the table of encoders; ``resnet`` is that of Chu et al.
+        encoder_arguments: Its keywords.
+        depth: 18 or 34 layers of basic blocks, 50 of bottlenecks. This and the three that follow
+            are for ``resnet`` alone.
+        widths: Channels of its stem and four stages; the paper's if None.
         stem_stride: Stride of its stem: 1 (Chu et al.) or 2 (He et al.), which halves every map.
         dilations: Dilation of its four stages.
         rates: Dilations of the pyramid.
         pyramid_width: Channels of each of its branches.
-        low_width: Channels that each of the encoder's maps is reduced to before it is merged.
+        separable: The pyramid's dilated convolutions are depthwise and pointwise.
+        branch: A further branch of the pyramid: ``none``, ``cbam`` or ``maxpool``; what the
+            architecture's name says if None.
+        low_width: Channels that each of the encoder's maps is reduced to before it is merged; None
+            merges them raw.
         dropouts: Of the pyramid and of the decoder.
-        skips: Encoder maps that the decoder merges, coarse to fine: 3, 2, 1 and 0 have strides 8,
-            4, 2 and 1 times that of the stem. Chu et al. merge that of stride 4 alone; finer ones
-            keep narrow tongues apart.
+        skips: Indices of the encoder's maps that the decoder merges, coarse to fine. If None the
+            last of stride 4, and of ``resnet`` the third: 3, 2, 1 and 0 have strides 8, 4, 2 and 1
+            times that of the stem. Chu et al. merge that of stride 4 alone; finer ones keep narrow
+            tongues apart.
         decoder_widths: Channels after each merge; those of the pyramid if None.
-        presence: Tell the network which planes hold data, by a vector that is added to the map of
-            the stem; ours, for one network that serves several sets of bands.
+        decoder_layers: Separable convolutions of each merge.
+        presence: Tell the network which planes hold data, by a vector that is added to the
+            encoder's first map; ours, for one network that serves several sets of bands.
     """
 
     stride = 16
-    attention = False
+    branch = "none"
 
     def __init__(
         self,
         in_channels: int,
         classes: int,
         *,
+        encoder: str = RESNET,
+        encoder_arguments: Mapping[str, Any] | None = None,
         depth: int = 34,
-        widths: Sequence[int] = (64, 64, 128, 256, 512),
+        widths: Sequence[int] | None = None,
         stem_stride: int = 1,
         dilations: Sequence[int] = (1, 1, 1, 1),
         rates: Sequence[int] = (6, 12, 18),
         pyramid_width: int = 256,
-        low_width: int = 32,
+        separable: bool = False,
+        branch: str | None = None,
+        low_width: int | None = 32,
         dropouts: Sequence[float] = (0.2, 0.1),
-        skips: Sequence[int] = (2,),
+        skips: Sequence[int] | None = None,
         decoder_widths: Sequence[int] | None = None,
+        decoder_layers: int = 1,
         presence: bool = False,
     ) -> None:
         super().__init__()
-        self.stride = 16 * stem_stride
-        self.encoder = ResNet(
-            in_channels,
-            depth=depth,
-            widths=widths,
-            stem_stride=stem_stride,
-            dilations=dilations,
+        told = dict(encoder_arguments or {})
+        if encoder == RESNET:
+            own = {"depth": depth, "widths": widths, "dilations": dilations}
+            told = {**own, "stem_stride": stem_stride, **told}
+        self.encoder = build_encoder(encoder, in_channels, told)
+        channels = self.encoder.channels
+        self.stride = self.encoder.strides[-1]
+        self.pyramid = ASPP(
+            channels[-1],
+            pyramid_width,
+            rates=rates,
+            branch=self.branch if branch is None else branch,
+            dropout=dropouts[0],
+            separable=separable,
         )
-        self.pyramid = _ASPP(
-            widths[4], pyramid_width, rates=rates, attention=self.attention, dropout=dropouts[0]
-        )
-        self.skips = tuple(skips)
+        self.skips = _skips(self.encoder, skips, named=encoder)
         after = tuple(decoder_widths or (pyramid_width,) * len(self.skips))
         self.decoders = nn.ModuleList(
             [
                 _Decoder(
-                    before, widths[skip], low_width=low_width, width=width, dropout=dropouts[1]
+                    before,
+                    channels[skip],
+                    low_width=low_width,
+                    width=width,
+                    layers=decoder_layers,
+                    dropout=dropouts[1],
                 )
                 for skip, before, width in zip(
                     self.skips, (pyramid_width, *after), after, strict=False
                 )
             ]
         )
-        self.presence = nn.Linear(in_channels, widths[0]) if presence else None
+        self.presence = nn.Linear(in_channels, channels[0]) if presence else None
         self.head = nn.Conv2d((pyramid_width, *after)[-1], classes, 1)
         finest = f"decoders.{len(self.skips) - 1}"
-        self.precise = ("encoder.stem", "encoder.stages.0.0", "presence", finest, "head")
+        first = tuple(f"encoder.{part}" for part in self.encoder.precise)
+        self.precise = (*first, "presence", finest, "head")
 
     def forward(self, inputs: Inputs) -> Output:
         """Return logits at the size of the input."""
@@ -163,11 +170,25 @@ class DeepLabV3Plus(nn.Module):
             present = inputs.present
             told = self.presence(x.new_ones(x.shape[:2]) if present is None else present)
         maps = self.encoder(x, told)
-        features = self.pyramid(maps[4])  # (b, 256, h/16, w/16), from (b, 512, h/16, w/16)
+        features = self.pyramid(maps[-1])  # (b, 256, h/16, w/16), from (b, 512, h/16, w/16)
         for decoder, skip in zip(self.decoders, self.skips, strict=True):
-            features = decoder(features, maps[skip])  # (b, 256, h/4, w/4) for stage 2
+            features = decoder(features, maps[skip])  # (b, 256, h/4, w/4) for stride 4
         mask = upsample(self.head(features), x.shape[-2:])  # (b, classes, h, w)
         return Output(mask=mask, features=features)
+
+
+def _skips(encoder: Encoder, asked: Sequence[int] | None, *, named: str) -> tuple[int, ...]:
+    if asked is not None:
+        return tuple(asked)
+    if named == RESNET:
+        return (2,)
+    found = encoder.last_of(4)
+    if found is None:
+        raise ModelError(
+            f"The encoder {named!r} has no map of stride 4: its maps have "
+            f"{', '.join(str(stride) for stride in encoder.strides)}. Name those to merge by skips."
+        )
+    return (found,)
 
 
 class AttentionDeepLabV3Plus(DeepLabV3Plus):
@@ -177,4 +198,4 @@ class AttentionDeepLabV3Plus(DeepLabV3Plus):
     Arguments are those of `DeepLabV3Plus`.
     """
 
-    attention = True
+    branch = "cbam"

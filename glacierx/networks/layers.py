@@ -81,11 +81,19 @@ def conv_norm_relu(
     )
 
 
-def separable_conv_norm_relu(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Sequential:
+def separable_conv_norm_relu(
+    in_channels: int, out_channels: int, kernel: int = 3, *, dilation: int = 1
+) -> nn.Sequential:
     """Return a depthwise and a pointwise convolution without bias, batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(
-            in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False
+            in_channels,
+            in_channels,
+            kernel,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            groups=in_channels,
+            bias=False,
         ),
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -96,6 +104,66 @@ def separable_conv_norm_relu(in_channels: int, out_channels: int, kernel: int = 
 def upsample(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     """Interpolate bilinearly, corner pixel to corner pixel."""
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
+
+
+def enlarge(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Interpolate bilinearly, edge of pixel to edge of pixel, as pooling made the map smaller."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def activation(name: str) -> nn.Module:
+    """Return ``relu``, ``leaky`` (slope 0.1) or ``elu``.
+
+    Raises:
+        ModelError: It is another.
+    """
+    kinds = {
+        "relu": nn.ReLU(inplace=True),
+        "leaky": nn.LeakyReLU(0.1, inplace=True),
+        "elu": nn.ELU(inplace=True),
+    }
+    if name not in kinds:
+        raise ModelError(f"No activation is called {name!r}. Take one of: {', '.join(kinds)}.")
+    return kinds[name]
+
+
+def he_init(network: nn.Module) -> None:
+    """Draw the convolutions of a part without norms so that ReLU keeps the spread of its maps.
+
+    He et al. 2015 (doi:10.1109/ICCV.2015.123), eq. 10. With PyTorch's own start each layer divides
+    the variance by six, and a deep network without norms does not begin to learn.
+    """
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+class ChannelGate(nn.Module):
+    """Channel squeeze and excitation: weigh channels by what their means say together.
+
+    Hu et al. 2018 (doi:10.1109/CVPR.2018.00745), with half the channels between, as in the cSE of
+    Roy et al. 2018 (doi:10.1007/978-3-030-00928-1_48).
+
+    Args:
+        channels: Channels in and out.
+        reduction: Channels over the width of the hidden layer.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 2) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Conv2d(channels, max(channels // reduction, 1), 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(max(channels // reduction, 1), channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh the channels of a map (b, c, h, w)."""
+        weights: Tensor = self.gate(x.mean(dim=(2, 3), keepdim=True))  # (b, c, 1, 1)
+        return x * weights
 
 
 class CBAM(nn.Module):

@@ -1,7 +1,8 @@
 """The outline schema; area, elevation, slope, aspect, date."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from glacierx.outlines.divides import REFERENCE, Division
 from glacierx.outlines.elevation import elevation_columns
 from glacierx.outlines.outlines import Outlines
 from glacierx.outlines.zonal import zonal_columns
+from glacierx.scene.classes import key_of
 from glacierx.scene.geodesy import (
     LONLAT,
     areas_km2,
@@ -48,7 +50,7 @@ class Column:
     @property
     def title(self) -> str:
         """What a table shows above it."""
-        return TITLES[self.name]
+        return TITLES.get(self.name) or f"Area of {class_of(self.name)} (km2)"
 
 
 TITLES = {
@@ -161,8 +163,45 @@ FOOTPRINT = (
     Column("src_date", "str", "its date"),
     Column("invalid_share", "float", "share of invalid pixels in the hull of the valid ones"),
 )
+# A map of several classes of ice adds a column for each after these.
+AREA_OF_CLASS = re.compile(r"area_([0-9a-z]\w*)_km2")
+AFTER = "area_unc_km2"
 # Columns that a layer has only where there is something to say.
 OPTIONAL = (*REFERENCE, *(column.name for column in MERGED))
+
+
+def class_of(column: str) -> str | None:
+    """Return the class of whose area a column is; None for any other column."""
+    found = None if column in TITLES else AREA_OF_CLASS.fullmatch(column)
+    return found[1] if found else None
+
+
+def widened(schema: tuple[Column, ...], names: Iterable[str]) -> tuple[Column, ...]:
+    """Return a schema with the columns for areas of classes that are among some names."""
+    own = [name for name in names if class_of(name)]
+    at = next((number for number, one in enumerate(schema, 1) if one.name == AFTER), None)
+    if at is None or not own:
+        return schema
+    shorts: list[str] = []
+    for name in own:
+        number, short = 1, f"a_{class_of(name)}"[:10]
+        while short in shorts:
+            number += 1
+            short = f"{short[: 10 - len(str(number))]}{number}"
+        shorts.append(short)
+    added = [
+        Column(name, "float", f"area where {class_of(name)} is the likeliest class of ice", short)
+        for name, short in zip(own, shorts, strict=True)
+    ]
+    return (*schema[:at], *added, *schema[at:])
+
+
+def class_areas(columns: Mapping[str, Any], shares: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the area of each class from its share of the area."""
+    return {
+        f"area_{key_of(name)}_km2": np.round(columns["area_km2"] * share, 6)
+        for name, share in shares.items()
+    }
 
 
 def add_complex_attributes(
@@ -183,7 +222,8 @@ def add_complex_attributes(
     margin_m = _margins_m(complexes, prediction)
     done = complexes.with_columns(**place_columns(complexes, margin_m, gsd_m, src_date))
     if prediction is not None:
-        done = done.with_columns(**zonal_columns(done, prediction))
+        zones = zonal_columns(done, prediction)
+        done = done.with_columns(**zones.columns, **class_areas(done.columns, zones.shares))
     return in_schema(done, COMPLEXES)
 
 
@@ -212,11 +252,14 @@ def add_attributes(
     margin_m = _margins_m(glaciers, prediction)
     for side in ("first", "second"):
         np.subtract.at(margin_m, divides[side], length)
-    from_pixels = (
-        zonal_columns(glaciers, prediction) if prediction is not None else _inherited(glaciers)
-    )
+    place = place_columns(glaciers, margin_m, gsd_m, src_date)
+    if prediction is not None:
+        zones = zonal_columns(glaciers, prediction)
+        from_pixels = {**zones.columns, **class_areas(place, zones.shares)}
+    else:
+        from_pixels = _inherited(glaciers)
     done = glaciers.with_columns(
-        **place_columns(glaciers, margin_m, gsd_m, src_date),
+        **place,
         **elevation_columns(glaciers, dem, progress),
         **from_pixels,
         term_type=np.full(len(glaciers), TERM_NOT_KNOWN),
@@ -297,19 +340,22 @@ def _inherited(glaciers: Outlines) -> dict[str, NDArray[Any]]:
     _, back, count = np.unique(glaciers["parent"], return_inverse=True, return_counts=True)
     whole = count[back] == 1
     out: dict[str, NDArray[Any]] = {}
-    for column in PIXELS:
-        if column.name in glaciers.columns:
-            values = np.array(glaciers[column.name].tolist(), dtype=object)
+    for name in (*(column.name for column in PIXELS), *filter(class_of, glaciers.columns)):
+        if name in glaciers.columns:
+            values = np.array(glaciers[name].tolist(), dtype=object)
             known = whole | np.array([value in (0, 0.0) for value in values], bool)
             values[~known] = None
-            out[column.name] = values
+            out[name] = values
     return out
 
 
 def in_schema(outlines: Outlines, schema: tuple[Column, ...]) -> Outlines:
-    """Return the columns of a schema in order; those that are missing are empty."""
+    """Return the columns of a schema in order; those that are missing are empty.
+
+    Areas of classes have a place in that of glaciers and that of complexes.
+    """
     columns: dict[str, NDArray[Any]] = {}
-    for column in schema:
+    for column in widened(schema, outlines.columns):
         if column.name in outlines.columns:
             columns[column.name] = outlines[column.name]
         elif column.name not in OPTIONAL:

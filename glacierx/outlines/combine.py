@@ -11,8 +11,10 @@ from rasterio.crs import CRS
 from glacierx.outlines.attributes import (
     TERM_NOT_KNOWN,
     Column,
+    class_of,
     glacier_ids,
     place_columns,
+    widened,
 )
 from glacierx.outlines.elevation import aspect_sector
 from glacierx.outlines.outlines import Outlines, as_geometries
@@ -74,7 +76,8 @@ class Origins:
             if not one.changed:
                 rows.append({**self.rows[next(iter(one.parts))], **merged})
             else:
-                rows.append({**self._columns(one), **next(places), **merged})
+                place = next(places)
+                rows.append({**self._columns(one), **place, **self._classes(one, place), **merged})
         return rows
 
     def _names(self, parts: Mapping[int, float]) -> str:
@@ -147,6 +150,20 @@ class Origins:
         if shapely.area(one.geometry) >= SEEN * shapely.area(before):
             row |= self._elevations(one)
         return row
+
+    def _classes(self, one: Joined, place: Row) -> Row:
+        """Share out the area of a glacier as its parts do; nothing where one tells of none."""
+
+        def share(glacier: int, name: str) -> float | None:
+            part, whole = self.rows[glacier].get(name), self.rows[glacier].get("area_km2")
+            return None if part is None or not whole else part / whole
+
+        names = dict.fromkeys(name for at in one.parts for name in self.rows[at] if class_of(name))
+        found = {}
+        for name in names:
+            of_all = self._weighted(one, lambda at, name=name: share(at, name))  # type: ignore[misc]
+            found[name] = None if of_all is None else round(of_all * place["area_km2"], 6)
+        return found
 
     def _elevations(self, one: Joined) -> Row:
         low, high = self._values(one, "zmin_m"), self._values(one, "zmax_m")
@@ -233,7 +250,7 @@ def as_outlines(
 ) -> Outlines:
     """Put rows into the columns of a schema; one that no row knows and is optional is left out."""
     columns: dict[str, NDArray[Any]] = {}
-    for column in schema:
+    for column in widened(tuple(schema), dict.fromkeys(name for row in rows for name in row)):
         if column.name.startswith("ref_") and not any(row.get(column.name) for row in rows):
             continue
         values = [row.get(column.name) for row in rows]

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from glacierx.errors import GlacierxWarning, OutlineError, OutputError
-from glacierx.outlines.attributes import COMPLEXES, DIVIDES, FOOTPRINT, GLACIERS, Column
+from glacierx.outlines.attributes import (
+    COMPLEXES,
+    DIVIDES,
+    FOOTPRINT,
+    GLACIERS,
+    Column,
+    widened,
+)
 from glacierx.outlines.outlines import (
     Outlines,
     as_geometries,
@@ -119,7 +126,8 @@ def save_layers(
 
 
 def _declared(name: str, outlines: Outlines) -> list[Column]:
-    return [column for column in SCHEMAS[name] if column.name in outlines.columns]
+    schema = widened(SCHEMAS[name], outlines.columns)
+    return [column for column in schema if column.name in outlines.columns]
 
 
 def _write_layer(part: Path, name: str, outlines: Outlines, driver: str, record: str) -> None:
@@ -222,7 +230,7 @@ def read_layers(path: PathLike) -> tuple[dict[str, Outlines], dict[str, Any]]:
         else:
             columns = {key: _column(values) for key, values in source.columns.items()}
             rows = Outlines(source.geometry, source.crs, columns)
-        ours = {column.name: column for column in schema}
+        ours = {column.name: column for column in widened(schema, rows.columns)}
         kept = {
             key: values for key, values in rows.columns.items()
             if key in ours and _fits(values, ours[key])
@@ -252,7 +260,7 @@ def fitting(outlines: Outlines, schema: Sequence[Column] = (*COMPLEXES, *GLACIER
 
     A column complex_id of any kind is turned into whole numbers.
     """
-    ours = {column.name: column for column in schema}
+    ours = {column.name: column for column in widened(tuple(schema), outlines.columns)}
     columns = {
         name: values
         for name, values in outlines.columns.items()

@@ -39,13 +39,14 @@ def trace_outlines(
 
     Args:
         prediction: The probability map.
-        options: Threshold, minimum area and minimum nunatak.
+        options: Classes, threshold, minimum area and minimum nunatak.
         progress: Called as work goes on.
 
     Returns:
         Valid polygons in the map's CRS with the column complex_id, counted from 1 from top to
         bottom; none where there is no ice.
     """
+    prediction = prediction.of(options.classes)
     threshold = prediction.threshold if options.threshold is None else options.threshold
     corners = find_corners(_ice(prediction, first_step_above(threshold), progress))
     polygons, crossings = _polygons(corners, prediction.grid, options.min_hole_km2)

@@ -1,5 +1,6 @@
 """What a probability map says of each outline."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from glacierx.outlines.spans import Edges
 from glacierx.scene.geodesy import transform_geometries
 from glacierx.scene.grid import row_bands
 from glacierx.scene.prediction import NODATA as UNKNOWN
-from glacierx.scene.prediction import STEP, Prediction
+from glacierx.scene.prediction import STEP, Prediction, summed
 
 BAND_ROWS = 256
 
@@ -31,31 +32,48 @@ class _Sums:
     at_edge: Mask
     at_unknown: Mask
     at_aoi: Mask
+    class_m2: NDArray[np.float64]
 
     @classmethod
-    def of(cls, count: int) -> "_Sums":
+    def of(cls, count: int, classes: int) -> "_Sums":
         return cls(
             np.zeros(count, np.int64),
             np.zeros(count),
             np.zeros(count, np.int64),
-            *(np.zeros(count, bool) for _ in range(3)),
+            np.zeros(count, bool),
+            np.zeros(count, bool),
+            np.zeros(count, bool),
+            np.zeros((classes, count)),
         )
 
 
-def zonal_columns(outlines: Outlines, prediction: Prediction) -> dict[str, NDArray[Any]]:
+@dataclass(frozen=True)
+class Zones:
+    """What a map says of outlines.
+
+    Attributes:
+        columns: mean_probability, touches_edge, touches_nodata, invalid_share and cut_by_aoi; None
+            where only an area of interest was mapped and is not known.
+        shares: For each class of glacier, where there are several, the share of the ground in each
+            outline where it is the likeliest of them, the first of equal ones; NaN where an outline
+            holds the centre of no pixel that is known.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    shares: Mapping[str, NDArray[np.float64]]
+
+
+def zonal_columns(outlines: Outlines, prediction: Prediction) -> Zones:
     """Measure each outline on the probability map that it was traced from.
 
     Args:
         outlines: Polygons that do not overlap, in the map's CRS or another.
         prediction: The map, read band by band.
-
-    Returns:
-        mean_probability, touches_edge, touches_nodata, invalid_share and cut_by_aoi; None where
-        only an area of interest was mapped and is not known.
     """
     grid = prediction.grid
     shapes = transform_geometries(outlines.geometry, outlines.crs, grid.crs)
-    sums = _Sums.of(len(shapes))
+    ice = prediction.classes.ice
+    sums = _Sums.of(len(shapes), len(ice) if len(ice) > 1 else 0)
     parts, shape_of = shapely.get_parts(shapes, return_index=True)
     rings, part_of = shapely.get_rings(parts, return_index=True)
     owner = shape_of[part_of]
@@ -72,7 +90,11 @@ def zonal_columns(outlines: Outlines, prediction: Prediction) -> dict[str, NDArr
             )
             if columns[0] < columns[1]:
                 _add_band(sums, prediction, (rows, columns), (here, holes))
-    return _columns(sums, prediction)
+    whole = sums.class_m2.sum(axis=0)
+    shares = np.divide(
+        sums.class_m2, whole, out=np.full(sums.class_m2.shape, np.nan), where=whole > 0
+    )
+    return Zones(_columns(sums, prediction), dict(zip(ice, shares, strict=False)))
 
 
 def _add_band(
@@ -89,7 +111,8 @@ def _add_band(
     # One row more on each side tells what the pixels of the first and last row touch.
     above, below = min(1, first), min(1, grid.rows - last)
     tall = Window(left, first - above, width, last - first + above + below)
-    steps = prediction.read(tall)
+    parts = prediction.read_classes(tall)
+    steps = summed(parts)
     inside = prediction.inside(tall)
     core = slice(above, above + last - first)
     unknown = steps == UNKNOWN
@@ -106,9 +129,27 @@ def _add_band(
         pixel, owner = pixel[known], owner[known]
     sums.pixels += np.bincount(owner, minlength=count)
     sums.steps += np.bincount(owner, steps[core].ravel()[pixel], minlength=count)
+    if len(sums.class_m2):
+        _add_classes(sums, np.stack(parts)[:, core], pixel, owner, grid.row_areas_m2(first, last))
     row, begin, end = spans.row + first, spans.begin + left, spans.end + left
     at_frame = (row == 0) | (row == grid.rows - 1) | (begin == 0) | (end == grid.columns)
     sums.at_edge[spans.owner[at_frame]] = True
+
+
+def _add_classes(
+    sums: _Sums,
+    steps: NDArray[np.uint8],
+    pixel: Ints,
+    owner: Ints,
+    row_m2: NDArray[np.float64],
+) -> None:
+    """Add the ground of the pixels of outlines to that of the likeliest class of each."""
+    classes, rows, width = steps.shape
+    kind = steps.argmax(axis=0).ravel()[pixel]
+    count = len(sums.pixels)
+    ground = np.broadcast_to(row_m2, rows)[pixel // width]
+    found = np.bincount(kind * count + owner, ground, minlength=classes * count)
+    sums.class_m2 += found.reshape(classes, count)
 
 
 def _touches(mask: Mask) -> Mask:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from glacierx.errors import MissingBandError, ModelError, SceneError
+from glacierx.errors import ModelError, OptionError, SceneError
+from glacierx.options import DivideOptions, OutlineOptions, PredictOptions
 from glacierx.predict.normalise import Normalisation
 from glacierx.predict.tta import VIEWS
-from glacierx.scene.sensors import OPTICAL, ROLES
+from glacierx.scene.classes import GLACIER, Classes
+from glacierx.scene.sensors import OPTICAL, OWN, ROLES, is_own_role
 
 if TYPE_CHECKING:
     from glacierx.scene.scene import Scene
@@ -18,6 +20,7 @@ FORMAT = 1
 # By so much does the scale of a map that is meant for measuring differ from the ground's.
 MAP_SCALE = 0.01
 LONGEST_ARGUMENTS = 4096
+GROUPS = {"predict": PredictOptions, "outline": OutlineOptions, "divide": DivideOptions}
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Slot:
     """One input plane of a model.
 
     Attributes:
-        role: What the plane measures.
-        group: The modality it belongs to: optical, thermal, terrain, sar ...
+        role: What the plane measures: one of `ROLES`, or in the group ``aux`` a word of the user's
+            own, which a scene has by ``--aux``.
+        group: The modality it belongs to: optical, thermal, terrain, sar, insar, index, aux.
         required: Without it a scene is refused; an optional plane that is absent is zero, and a
             presence flag tells the network.
     """
@@ -36,8 +40,8 @@ class Slot:
     required: bool = True
 
     def __post_init__(self) -> None:
-        if self.role not in ROLES:
-            raise ModelError(f"The card asks for {self.role!r}, which is no role.")
+        if not (self.role in ROLES or (self.group == OWN and is_own_role(self.role))):
+            raise ModelError(f"The card asks for {str(self.role)[:80]!r}, which is no role.")
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,17 @@ class Card:
         inputs: Planes in the order of the network's channels.
         minimum: Sets of roles of which a scene must have at least one, whole.
         normalisation: How pixels are scaled.
-        classes: What the output planes are, in order.
+        classes: What the output planes are, in order: one by a sigmoid, more by a softmax.
+        ice: Those classes that are glacier together.
         tta: Default test-time augmentation.
         gsd_m: Smallest and largest ground sampling distance it was made for.
         patch_px: Side of its patches.
         threshold: A pixel above this probability is glacier.
         temperature: Logits are divided by it before the sigmoid.
         context: How many times wider a view the network also takes; 0 for none.
+        defaults: Options of inference and of what follows it that the command line takes where no
+            flag says otherwise: fields of `PredictOptions`, `OutlineOptions` and `DivideOptions`
+            under ``predict``, ``outline`` and ``divide``.
         training: Data, regions, dates and footprints (west, south, east, north) it was made from.
         scores: What it reached, with the data named.
         licence: Terms of the weights.
@@ -70,13 +78,15 @@ class Card:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     minimum: tuple[tuple[str, ...], ...] = ()
     normalisation: Normalisation = field(default_factory=Normalisation)
-    classes: tuple[str, ...] = ("glacier",)
+    classes: tuple[str, ...] = (GLACIER,)
+    ice: tuple[str, ...] = (GLACIER,)
     tta: str = "none"
     gsd_m: tuple[float, float] = (0.1, 1000.0)
     patch_px: int = 1024
     threshold: float = 0.5
     temperature: float = 1.0
     context: int = 0
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     licence: str = "not stated"
@@ -88,12 +98,9 @@ class Card:
             "it has no name": not self.name,
             "it has no inputs": not roles,
             "its minimum names what is no role": any(
-                not names or not set(names) <= set(ROLES) for names in self.minimum
+                not names or not set(names) <= {*ROLES, *roles} for names in self.minimum
             ),
-            "its classes are not names, each once": (
-                not all(isinstance(name, str) for name in self.classes)
-                or len(set(self.classes)) != len(self.classes)
-            ),
+            self.told.problem(): bool(self.told.problem()),
             "its arguments hold what the inputs and classes say": bool(
                 {"in_channels", "classes"} & set(self.arguments)
             ),
@@ -102,7 +109,6 @@ class Card:
             ),
             "a role is listed twice": len(set(roles)) != len(roles),
             f"its tta is {self.tta!r}": self.tta not in VIEWS,
-            "its classes do not hold 'glacier'": "glacier" not in self.classes,
             f"its patch of {self.patch_px} px is not within 16 to 16384": not (
                 16 <= self.patch_px <= 16384
             ),
@@ -120,10 +126,13 @@ class Card:
             "its fixed normalisation is not as long as its inputs": (
                 self.normalisation.kind == "fixed" and len(self.normalisation.mean) != len(roles)
             ),
+            f"its {self.normalisation.kind} normalisation shifts aspects, which turn with the view "
+            "and need a mean of 0 and one std": self.normalisation.bends(roles),
         }
         for problem, found in problems.items():
             if found:
                 raise ModelError(f"The card of {self.name} cannot be used: {problem}.")
+        _check_defaults(self.defaults, self.name)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -131,9 +140,14 @@ class Card:
         return tuple(slot.role for slot in self.inputs)
 
     @property
-    def glacier(self) -> int:
-        """The output plane of glacier."""
-        return self.classes.index("glacier")
+    def needed(self) -> tuple[str, ...]:
+        """Roles without which a scene is refused."""
+        return tuple(slot.role for slot in self.inputs if slot.required)
+
+    @property
+    def told(self) -> Classes:
+        """The classes, and which of them are glacier."""
+        return Classes(self.classes, self.ice)
 
     def check(self, scene: "Scene") -> None:
         """Refuse a scene that lacks what the model needs, before any pixel is read.
@@ -142,15 +156,14 @@ class Card:
             MissingBandError: A required role, or the minimum, is missing.
             SceneError: The model needs reflectance and the scene's units are unknown.
         """
-        reason = f"the model {self.name}"
-        for slot in self.inputs:
-            if slot.required and slot.role not in scene.available:
-                raise MissingBandError(slot.role, scene.available, scene.name, reason)
-        if self.minimum and not any(set(roles) <= set(scene.available) for roles in self.minimum):
-            nearest = min(self.minimum, key=lambda roles: len(set(roles) - set(scene.available)))
-            missing = next(role for role in nearest if role not in scene.available)
-            raise MissingBandError(missing, scene.available, scene.name, reason)
-        present = [role for role in self.roles if role in scene.available and role in OPTICAL]
+        reason, has = f"the model {self.name}", set(scene.available)
+        for role in self.needed:
+            if role not in has:
+                raise scene.missing(role, reason)
+        if self.minimum and not any(set(roles) <= has for roles in self.minimum):
+            nearest = min(self.minimum, key=lambda roles: len(set(roles) - has))
+            raise scene.missing(next(role for role in nearest if role not in has), reason)
+        present = [role for role in self.roles if role in has and role in OPTICAL]
         if self.normalisation.needs_reflectance and not scene.has_reflectance(present):
             raise SceneError(
                 f"The model {self.name} needs reflectance, and the units of {scene.name} are "
@@ -171,7 +184,12 @@ class Card:
 
     def to_json(self) -> str:
         """Return the card as JSON, the same text for the same card."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, indent=1)
+        values = asdict(self)
+        if self.ice == (GLACIER,):  # So that cards of one class are as they always were.
+            del values["ice"]
+        if not self.defaults:  # So that cards without any are as they always were.
+            del values["defaults"]
+        return json.dumps({"format": FORMAT, **values}, sort_keys=True, indent=1)
 
     @classmethod
     def from_json(cls, text: str, name: str) -> Self:
@@ -204,7 +222,7 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
     out = dict(data)
     for key, kind in (("name", str), ("architecture", str), ("tta", str), ("licence", str),
                       ("citation", str), ("patch_px", int), ("context", int), ("arguments", dict),
-                      ("training", dict), ("scores", dict)):  # fmt: skip
+                      ("defaults", dict), ("training", dict), ("scores", dict)):  # fmt: skip
         if key in out and (not isinstance(out[key], kind) or isinstance(out[key], bool)):
             raise TypeError(f"{key} is {out[key]!r}, expected {kind.__name__}")
     out["inputs"] = tuple(Slot(**slot) for slot in _sequence(out["inputs"]))
@@ -214,14 +232,24 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
     out["normalisation"] = Normalisation(**scaling)
     if "minimum" in out:
         out["minimum"] = tuple(tuple(_sequence(roles)) for roles in _sequence(out["minimum"]))
-    if "classes" in out:
-        out["classes"] = tuple(_sequence(out["classes"]))
+    for key in ("classes", "ice"):
+        if key in out:
+            out[key] = tuple(_sequence(out[key]))
     if "gsd_m" in out:
         out["gsd_m"] = tuple(float(value) for value in _sequence(out["gsd_m"]))
     for key in ("threshold", "temperature"):
         if key in out:
             out[key] = float(out[key])
     return out
+
+
+def _check_defaults(defaults: Mapping[str, Any], name: str) -> None:
+    for group, values in defaults.items():
+        try:
+            GROUPS[group](**values)
+        except (KeyError, TypeError, OptionError) as error:
+            why = str(error) if isinstance(error, OptionError) else f"{group} holds no such options"
+            raise ModelError(f"The card of {name} cannot be used: its defaults: {why}") from error
 
 
 def is_number(value: Any) -> bool:

@@ -11,7 +11,13 @@ CONTEXT_LINES = 64
 
 
 def read_context(
-    scene: Scene, roles: tuple[str, ...], corner: tuple[int, int], patch_px: int, factor: int
+    scene: Scene,
+    roles: tuple[str, ...],
+    corner: tuple[int, int],
+    patch_px: int,
+    factor: int,
+    *,
+    needed: tuple[str, ...] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read a view *factor* times as wide around a patch, averaged to the size of the patch.
 
@@ -21,6 +27,7 @@ def read_context(
         corner: Row and column of the patch's first pixel.
         patch_px: Side of the patch.
         factor: Side of a block of pixels that is averaged.
+        needed: See `Scene.read_stored`.
 
     Returns:
         Values (roles, patch, patch), and True where a block holds valid pixels of the scene.
@@ -36,7 +43,7 @@ def read_context(
         if first >= last or from_column >= to_column:
             continue
         raster = scene.read(
-            Window(from_column, first, to_column - from_column, last - first), roles
+            Window(from_column, first, to_column - from_column, last - first), roles, needed
         )
         down = (np.arange(first, last) - top) // factor - line
         right = (np.arange(from_column, to_column) - left) // factor

@@ -13,7 +13,7 @@ from glacierx.predict.backend import make_forward, resolve
 from glacierx.predict.modelfile import Model
 from glacierx.predict.normalise import Normaliser
 from glacierx.predict.planes import Feeder, Planes
-from glacierx.predict.tta import VIEWS, turn, turn_back
+from glacierx.predict.tta import turn_back, turn_planes, views_of
 from glacierx.scene.prediction import STEP, STEPS
 
 # More patches at once than this gain nothing on any device.
@@ -59,7 +59,7 @@ class Engine:
         there = [role for role, has in zip(card.roles, present, strict=True) if has]
         self.feed = Feeder(card.roles, there, normaliser, self.device)
         self._present = torch.tensor(present, dtype=torch.float32, device=self.device)
-        self._views = VIEWS[tta]
+        self._views = views_of(tta, there)
         self.views = len(self._views)
         self.batch = options.batch or 1
         shape = (self.batch, len(card.roles), patch_px, patch_px)
@@ -147,9 +147,9 @@ class Engine:
         total: Tensor | None = None
         for view in self._views:
             inputs = Inputs(
-                turn(x, view),
+                turn_planes(x, view, self._card.roles),
                 present=self._present.expand(len(x), -1),
-                context=None if context is None else turn(context, view),
+                context=None if context is None else turn_planes(context, view, self._card.roles),
             )
             seen = turn_back(self._probability(inputs), view)
             total = seen if total is None else total.add_(seen)

@@ -1,10 +1,11 @@
 """What is predicted, from what, and how; and what a run record says of it."""
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from glacierx.errors import OptionError
+from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.options import EngineOptions, PredictOptions
 from glacierx.predict.backend import OPENVINO, resolve
 from glacierx.predict.classic import PixelMethod
@@ -13,7 +14,7 @@ from glacierx.predict.modelfile import Model
 from glacierx.predict.pipeline import Reader
 from glacierx.predict.sample import fit_normaliser
 from glacierx.predict.tiling import Tiling
-from glacierx.predict.tta import VIEWS
+from glacierx.predict.tta import VIEWS, views_of
 from glacierx.profile import Profile
 from glacierx.scene.provenance import versions
 from glacierx.scene.scene import Scene
@@ -62,7 +63,7 @@ class Job:
     @cached_property
     def passes(self) -> int:
         """How often a patch goes through the network, at most."""
-        return self.tiling.patches * len(VIEWS[self.tta])
+        return self.tiling.patches * len(views_of(self.tta, self.roles))
 
     @cached_property
     def resolved(self) -> EngineOptions:
@@ -73,6 +74,14 @@ class Job:
         """Make the network ready for the scene, to take so many patches at once."""
         card = self.network.card
         check_patch(self.network, self.tiling.patch_px)
+        shown, asked = len(views_of(self.tta, self.roles)), len(VIEWS[self.tta])
+        if shown < asked:
+            warnings.warn(
+                f"{card.name} takes one part of the aspect alone, so it is shown no quarter turns: "
+                f"--tta {self.tta} averages {shown} views and not {asked}.",
+                GlacierxWarning,
+                stacklevel=2,
+            )
         with self.profile.measure("normalise"):
             normaliser = fit_normaliser(card.normalisation, self.scene, card.roles)
         return Engine(
@@ -88,7 +97,8 @@ class Job:
     def reader(self, first_row: int = 0) -> Reader:
         """Return what reads the scene for the network, from a row on."""
         wider = self.network.card.context
-        return Reader(self.scene, self.roles, self.tiling, wider, self.profile, first_row)
+        needed = self.network.card.needed
+        return Reader(self.scene, self.roles, needed, self.tiling, wider, self.profile, first_row)
 
 
 def make_record(job: Job, *, always_hash: bool = False) -> dict[str, Any]:

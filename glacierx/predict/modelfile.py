@@ -58,6 +58,11 @@ class Model:
             "sha256": self.sha256 or None,
             "roles": list(self.card.roles),
             "normalisation": self.card.normalisation.kind,
+            **(
+                {"classes": list(self.card.classes), "ice": list(self.card.ice)}
+                if len(self.card.classes) > 1
+                else {}
+            ),
         }
 
 
@@ -72,6 +77,12 @@ def build_model(card: Card, seed: int = 0) -> Model:
         torch.manual_seed(seed)
         network = _network(card)
     return Model(network.eval(), card)
+
+
+def count_parameters(card: Card) -> int:
+    """Count the parameters of a card's network, without making room for them."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in _network(card).parameters())
 
 
 def _network(card: Card) -> nn.Module:

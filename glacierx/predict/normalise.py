@@ -1,6 +1,7 @@
 """How a model wants its pixels scaled; part of its card."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,22 @@ from glacierx.errors import ModelError
 
 JOINT = "joint-minmax-patch"
 SPECTRAL = "spectral-scene"
-KINDS = (JOINT, "percentile-scene", SPECTRAL, "fixed")
+FITTED = "z-score"
+KINDS = (JOINT, "percentile-scene", SPECTRAL, "fixed", FITTED)
 LOWEST, HIGHEST = -0.5, 1.5
+SCALES = {
+    "slope": (0.0, 45.0),
+    "profile_curvature": (-0.02, 0.02),
+    "tangential_curvature": (-0.02, 0.02),
+    "unsphericity": (0.0, 0.02),
+    "sadi": (0.0, 1.0),
+    "coherence": (0.0, 1.0),
+    **dict.fromkeys(("ndsi", "ndvi", "ndwi", "mndwi", "nbr"), (-1.0, 1.0)),
+}
+"""What becomes 0 and 1 in ``spectral-scene`` whatever the scene, in the role's unit; ours."""
+DIRECTED = ("aspect_sin", "aspect_cos", "aspect_north", "aspect_south")
+"""Parts of a direction: they turn with the view, so that 0 must stay 0, and all be scaled alike."""
+DIRECTED_SCALE = 2.0
 
 
 @dataclass(frozen=True)
@@ -24,9 +39,13 @@ class Normalisation:
             together, as in the code of Chu et al. 2022; a pixel's input then depends on its patch.
             ``percentile-scene``: each band by two percentiles of a bounded sample of the scene.
             ``spectral-scene``: the same, but all optical bands by one pair of percentiles, so that
-            which band is brighter stays as it was, and slope by 45 degrees. Ours: bands scaled one
-            by one make rock without snow beside it as white as snow.
-            ``fixed``: each band by a mean and a standard deviation of reflectance.
+            which band is brighter stays as it was, and what has natural limits by `SCALES`. Ours:
+            bands scaled one by one make rock without snow beside it as white as snow.
+            ``fixed``: each plane by a mean and a standard deviation in its unit.
+            Parts of a direction (`DIRECTED`) are halved by the kinds of a scene, and have a mean of
+            0 in ``fixed``.
+            ``z-score``: the same before training, which finds both in the scenes that it learns
+            from and makes it ``fixed``.
         low: Percentile that becomes 0.
         high: Percentile that becomes 1.
         mean: Mean of each role, for ``fixed``.
@@ -53,10 +72,17 @@ class Normalisation:
         if not all(math.isfinite(value) for value in self.mean):
             raise ModelError("The card's means must be numbers.")
 
+    def bends(self, roles: Sequence[str]) -> bool:
+        """Tell whether it would make another direction of one, in some of the planes."""
+        at = [index for index, role in enumerate(roles) if role in DIRECTED]
+        if self.kind != "fixed" or len(self.mean) != len(roles):
+            return bool(at) and self.kind == JOINT
+        return any(self.mean[index] for index in at) or len({self.std[index] for index in at}) > 1
+
     @property
     def needs_reflectance(self) -> bool:
         """True where the numbers of the card mean nothing in other units."""
-        return self.kind == "fixed"
+        return self.kind in ("fixed", FITTED)
 
 
 @dataclass(frozen=True)

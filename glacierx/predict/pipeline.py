@@ -47,16 +47,18 @@ class Reader:
     Args:
         scene: The scene.
         roles: What the network takes.
+        needed: Roles that it cannot do without.
         tiling: How the scene is cut.
         wider: How many times wider a view the network also takes; 0 for none.
         profile: Where the time is noted.
         first_row: Rows above it are not wanted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is read, and how
         self,
         scene: Scene,
         roles: tuple[str, ...],
+        needed: tuple[str, ...],
         tiling: Tiling,
         wider: int,
         profile: Profile,
@@ -65,6 +67,7 @@ class Reader:
         self.first_row = first_row
         self._scene = scene
         self._roles = roles
+        self._needed = needed
         self._tiling = tiling
         self._wider = wider
         self._profile = profile
@@ -88,15 +91,15 @@ class Reader:
         """Read a wider view around a patch, if the network takes one."""
         if not self._wider:
             return None
-        corner = strip.down.start, span.start
+        corner, side = (strip.down.start, span.start), self._tiling.patch_px
         with self._lock, rasterio.Env():
             return read_context(
-                self._scene, self._roles, corner, self._tiling.patch_px, self._wider
+                self._scene, self._roles, corner, side, self._wider, needed=self._needed
             )
 
     def _rows(self, first: int, last: int) -> tuple[tuple[Stored, ...], NDArray[np.bool_]]:
         with self._lock:
-            return self._scene.read_stored(self._window(first, last), self._roles)
+            return self._scene.read_stored(self._window(first, last), self._roles, self._needed)
 
     def _inside(self, first: int, last: int) -> NDArray[np.bool_]:
         return self._scene.inside(self._window(first, last))

@@ -28,10 +28,11 @@ from glacierx.predict.pipeline import run_network
 from glacierx.predict.pixels import pixel_rows
 from glacierx.predict.resume import FinishedRows, forget_rows, resumable
 from glacierx.profile import Profile
+from glacierx.scene.classes import Classes
+from glacierx.scene.classmap import classmap_layout, map_classes, write_names
 from glacierx.scene.cog import make_cog
-from glacierx.scene.geotiff import RowWriter, check_rasters
+from glacierx.scene.geotiff import RasterLayout, RowWriter, check_rasters
 from glacierx.scene.prediction import (
-    GLACIER,
     NODATA,
     Prediction,
     PredictionWriter,
@@ -56,6 +57,7 @@ class PredictionFiles:
     Attributes:
         probability: The probability map.
         mask: The mask, if wanted.
+        kinds: The class map, if wanted.
         threshold: Threshold of the mask; the model's if None.
         always_hash: Hash input files above 2 GB too.
         rows: Where finished rows are kept, and found again by a run that goes on.
@@ -64,6 +66,7 @@ class PredictionFiles:
 
     probability: Path
     mask: Path | None = None
+    kinds: Path | None = None
     threshold: float | None = None
     always_hash: bool = False
     rows: Path | None = None
@@ -77,6 +80,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
     *,
     path: PathLike | None = None,
     mask: PathLike | None = None,
+    class_map: PathLike | None = None,
     overwrite: bool = False,
     always_hash: bool = False,
     resume: bool = False,
@@ -94,6 +98,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         path: File of the probability map (uint8 in steps of 0.004, nodata 255); a temporary one
             that vanishes with the prediction if None.
         mask: File of a mask (1 glacier, 0 not, 255 unknown), if wanted.
+        class_map: File of the likeliest class of each pixel (255 unknown), if wanted.
         overwrite: Replace existing files.
         always_hash: Hash input files above 2 GB too.
         resume: Go on from the rows that an interrupted run of the same file finished.
@@ -113,7 +118,7 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
         ...     prediction.grid.describe()
     """
     given = model if isinstance(model, str | Path) else None
-    check_rasters((path, mask), overwrite=overwrite, inputs=[*scene.paths, given])
+    check_rasters((path, mask, class_map), overwrite=overwrite, inputs=[*scene.paths, given])
     chosen = choose_model(model, scene)
     with ExitStack() as stack:
         temporary = None
@@ -122,17 +127,19 @@ def predict(  # noqa: PLR0913 - the two files are the point of it
             stack.callback(temporary.cleanup)
         final = Path(temporary.name) / "probability.tif" if temporary else Path(path or "")
         with ExitStack() as parts:
-            part, mask_part = (
+            part, mask_part, kinds_part = (
                 parts.enter_context(staged(file, overwrite=overwrite)) if file is not None else None
-                for file in (final, mask)
+                for file in (final, mask, class_map)
             )
             rows = None
             if temporary is None:
                 rows = parts.enter_context(resumable(final, resume=resume))
             job = Job(scene, chosen, options, engine, profile or Profile())
-            files = PredictionFiles(part or final, mask_part, always_hash=always_hash, rows=rows)
+            files = PredictionFiles(
+                part or final, mask_part, kinds_part, always_hash=always_hash, rows=rows
+            )
             write_prediction(job, files, progress=progress)
-            for made in filter(None, (part, mask_part) if cog else ()):
+            for made in filter(None, (part, mask_part, kinds_part) if cog else ()):
                 make_cog(made)
         if temporary is None:
             forget_rows(final)
@@ -147,7 +154,7 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
     """Predict a scene into files that the caller has prepared; see `predict`."""
     scene, model = job.scene, job.model
     card = model.card if isinstance(model, Model) else None
-    classes = card.classes if card else (GLACIER,)
+    classes = card.told if card else Classes()
     threshold = files.threshold
     if threshold is None:
         threshold = card.threshold if card else 0.5
@@ -156,12 +163,7 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
         kept = None
         if files.rows is not None:
             kept = stack.enter_context(FinishedRows(files.rows, scene.grid.columns))
-        # The inputs are hashed while the scene is sampled.
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(make_record, job, always_hash=files.always_hash)
-            job, engine = _ready(job, kept.batch if kept else None)
-            coming.result()
-        record = make_record(job, always_hash=files.always_hash)
+        job, engine, record = _begin(job, kept.batch if kept else None, files.always_hash)
         if kept is not None:
             kept.begin(_run(record, files.also), engine.batch if engine else None)
         tags = {
@@ -169,13 +171,7 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
             "GLACIERX_AOI": "yes" if scene.aoi is not None else "no",
             "GLACIERX_RECORD": json.dumps(record, sort_keys=True),
         }
-        probability = stack.enter_context(
-            RowWriter(files.probability, scene.grid, probability_layout(classes, tags))
-        )
-        mask = None
-        if files.mask is not None:
-            mask = stack.enter_context(RowWriter(files.mask, scene.grid, mask_layout(tags)))
-        writer = PredictionWriter(probability, mask, threshold, classes.index(GLACIER))
+        writer = _writer(stack, files, scene, classes, threshold, tags)
 
         def write(steps: NDArray[np.uint8], wanted: NDArray[np.bool_] | None = None) -> None:
             # GDAL's errors become exceptions in threads that have an environment.
@@ -193,12 +189,51 @@ def write_prediction(job: Job, files: PredictionFiles, *, progress: Progress | N
             hand_over(steps)
         for found in rows:
             hand_over(*found)
+    if files.kinds is not None:
+        write_names(files.kinds, map_classes(classes))
+
+
+def _writer(
+    stack: ExitStack,
+    files: PredictionFiles,
+    scene: Scene,
+    classes: Classes,
+    threshold: float,
+    tags: Mapping[str, str],
+) -> PredictionWriter:
+    """Open the files that rows are written to."""
+
+    def rows(path: Path | None, layout: RasterLayout) -> RowWriter | None:
+        return stack.enter_context(RowWriter(path, scene.grid, layout)) if path else None
+
+    probability = rows(files.probability, probability_layout(classes.names, tags, classes.ice))
+    assert probability is not None
+    return PredictionWriter(
+        probability,
+        rows(files.mask, mask_layout(tags)),
+        rows(files.kinds, classmap_layout(map_classes(classes), tags)),
+        threshold,
+        classes.numbers,
+    )
 
 
 def _run(record: Mapping[str, Any], also: Mapping[str, Any]) -> dict[str, Any]:
     """Say all that a run follows from."""
     options = {**record["options"], **also.get("options", {})}
     return {**record, **also, "options": options}
+
+
+def _begin(
+    job: Job, batch: int | None, always_hash: bool
+) -> tuple[Job, Engine | None, dict[str, Any]]:
+    """Make ready what predicts, and its run record: inputs are hashed while a scene is sampled."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(make_record, job, always_hash=always_hash)
+        ready, engine = _ready(job, batch)
+        record = coming.result()
+    if ready is not job:
+        record = make_record(ready, always_hash=always_hash)
+    return ready, engine, record
 
 
 def _ready(job: Job, batch: int | None) -> tuple[Job, Engine | None]:

@@ -69,8 +69,7 @@ class FinishedRows(Handle):
             self._run, self.batch = header["run"], header["batch"]
         self._first = self._file.tell()
         if self._run is not None:
-            for steps in self._records():
-                self.rows += steps.shape[1]
+            self.rows = sum(rows for _, rows, _ in self._records())
 
     def begin(self, run: Mapping[str, Any], batch: int | None) -> None:
         """Make sure that the rows found are of this run, or begin with none.
@@ -99,7 +98,9 @@ class FinishedRows(Handle):
 
     def found(self) -> Iterator[NDArray[np.uint8]]:
         """Yield what is finished from the top; what comes after it is added below."""
-        yield from self._records()
+        for classes, rows, packed in self._records():
+            steps = np.frombuffer(zlib.decompress(packed), np.uint8)
+            yield steps.reshape(classes, rows, self._columns)
 
     def add(self, steps: NDArray[np.uint8]) -> None:
         """Keep the next rows (classes, rows, columns).
@@ -121,7 +122,8 @@ class FinishedRows(Handle):
         with suppress(OSError):  # What a full disk did not take was told when it was written.
             self._file.close()
 
-    def _records(self) -> Iterator[NDArray[np.uint8]]:
+    def _records(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield classes, rows and packed steps; cut off what is not whole."""
         end = self._file.seek(0, os.SEEK_END)
         at = self._file.seek(self._first)
         while True:
@@ -134,8 +136,7 @@ class FinishedRows(Handle):
             if hashlib.sha256(shape + packed).digest() != digest:
                 break
             at = self._file.tell()
-            steps = np.frombuffer(zlib.decompress(packed), np.uint8)
-            yield steps.reshape(classes, rows, self._columns)
+            yield classes, rows, packed
         self._file.seek(at)
         self._file.truncate()
 

@@ -1,18 +1,27 @@
 """A bounded sample of a scene's pixels, however it is tiled, and a normalisation fitted to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from glacierx.predict.normalise import JOINT, SPECTRAL, Normalisation, Normaliser
+from glacierx.errors import ModelError
+from glacierx.predict.normalise import (
+    DIRECTED,
+    DIRECTED_SCALE,
+    FITTED,
+    JOINT,
+    SCALES,
+    SPECTRAL,
+    Normalisation,
+    Normaliser,
+)
 from glacierx.scene.scene import Scene
 from glacierx.scene.sensors import OPTICAL
 
 LATTICE = 16
 BLOCK_PX = 128
-SLOPE_DEG = 45.0
 # Pixels of a sample that its percentiles are taken of, spread evenly; more change them by nothing
 # that a network would tell.
 ENOUGH = 300_000
@@ -59,30 +68,51 @@ def fit_normaliser(how: Normalisation, scene: Scene, roles: Sequence[str]) -> No
         how: The card's normalisation.
         scene: The scene.
         roles: The card's roles; those that the scene lacks are left out.
+
+    Raises:
+        ModelError: Its means are found by training, and there was none yet.
     """
+    if how.kind == FITTED:
+        raise ModelError(
+            "The model's means and standard deviations are those of its training scenes, and it "
+            "was never trained. Train it with glacierx train."
+        )
     if how.kind == JOINT:
         return Normaliser(None, None)
-    present = [role for role in roles if role in scene.available]
+    has = scene.available
+    present = [role for role in roles if role in has]
     if how.kind == "fixed":
         at = [list(roles).index(role) for role in present]
         mean, std = np.array(how.mean, np.float32), np.array(how.std, np.float32)
         return Normaliser(mean[at], std[at])
-    sample = sample_scene(scene, present)
-    if sample.shape[1] == 0:
-        nothing = np.zeros(len(sample), np.float32)
-        return Normaliser(nothing, nothing + 1)
-    sample = sample[:, :: max(1, sample.shape[1] // ENOUGH)]
-    low, high = np.zeros((2, len(sample)), np.float32)
-    groups = [[index] for index in range(len(present))]
-    if how.kind == SPECTRAL:
-        optical = np.flatnonzero(np.isin(present, OPTICAL)).tolist()
-        groups = [optical] * bool(optical) + [one for one in groups if one[0] not in optical]
-    for group in groups:
-        low[group], high[group] = np.percentile(sample[group], [how.low, how.high])
-    if how.kind == SPECTRAL:
-        slope = np.isin(present, "slope")
-        low[slope], high[slope] = 0, SLOPE_DEG
+    low, high = np.zeros(len(present), np.float32), np.ones(len(present), np.float32)
+    for group in _groups(present, scene.aux):
+        sample = sample_scene(scene, [present[index] for index in group])
+        thinned = sample[:, :: max(1, sample.shape[1] // ENOUGH)]
+        for part in _together(how, group, present) if sample.shape[1] else ():
+            inside = [group.index(index) for index in part]
+            low[part], high[part] = np.percentile(thinned[inside], [how.low, how.high])
+    for index, role in enumerate(present):
+        if role in DIRECTED:
+            low[index], high[index] = 0, DIRECTED_SCALE
+        elif how.kind == SPECTRAL and role in SCALES:
+            low[index], high[index] = SCALES[role]
     return Normaliser(low, np.maximum(high - low, np.float32(1e-12)), bounded=True)
+
+
+def _groups(present: Sequence[str], beside: Iterable[str]) -> list[list[int]]:
+    """Return which planes are sampled together: a raster beside the scene has gaps of its own."""
+    alone = [index for index, role in enumerate(present) if role in beside]
+    others = [index for index in range(len(present)) if index not in alone]
+    return [group for group in (others, *([index] for index in alone)) if group]
+
+
+def _together(how: Normalisation, group: Sequence[int], present: Sequence[str]) -> list[list[int]]:
+    """Return which planes of a group have their percentiles together."""
+    if how.kind != SPECTRAL:
+        return [[index] for index in group]
+    optical = [index for index in group if present[index] in OPTICAL]
+    return [optical] * bool(optical) + [[index] for index in group if index not in optical]
 
 
 def _apart(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:

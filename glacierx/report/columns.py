@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glacierx.outlines.attributes import GLACIERS
+from glacierx.outlines.attributes import GLACIERS, class_of, widened
 from glacierx.report.results import Results
 
 TITLES = {
@@ -141,9 +141,10 @@ def classes_of(results: Results) -> list[Classes]:
 
 def columns_record(results: Results) -> list[dict[str, Any]]:
     """Describe the columns for the page, each with its values."""
-    texts = {column.name: column.text for column in GLACIERS}
+    names = list(results.glaciers.columns)
+    texts = {column.name: column.text for column in widened(GLACIERS, names)}
     found = []
-    for name in list(results.glaciers.columns)[:MOST_COLUMNS]:
+    for name in names[:MOST_COLUMNS]:
         values = results.values(name)
         if all(value is None for value in values):
             continue
@@ -156,16 +157,21 @@ def columns_record(results: Results) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "title": TITLES.get(name, name),
+                "title": TITLES.get(name) or _class_title(name) or name,
                 "unit": UNITS.get(ending, ""),
                 "text": texts.get(name, ""),
                 "numeric": numeric,
                 "digits": digits,
-                "table": name in IN_TABLE,
+                "table": name in IN_TABLE or class_of(name) is not None,
                 "values": [_short(value, digits) for value in values],
             }
         )
     return found
+
+
+def _class_title(name: str) -> str:
+    of_class = class_of(name)
+    return f"Area, {of_class}" if of_class else ""
 
 
 def _short(value: Any, digits: int) -> Any:

@@ -82,6 +82,9 @@ def _files(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if region:
         yield "aoi", _text(region.get("name"))
         yield "aoi_buffer_m", _text(table(record, "scene").get("aoi_buffer_m"))
+    for role, raster in table(record, "scene", "aux").items():
+        name, band = _text(table(raster).get("name")), _text(table(raster).get("band"))
+        yield "aux", f"{role}={name}:{band}"
     heights = table(record, "dem") or table(record, "terrain", "dem")
     if heights:
         yield "dem", _text(heights.get("name"))

@@ -8,6 +8,7 @@ import numpy as np
 
 from glacierx.inputs import table
 from glacierx.options import OutlineOptions
+from glacierx.outlines.attributes import class_of
 from glacierx.report.ground import Overlay
 from glacierx.report.hypsometry import Hypsometry
 from glacierx.report.results import Results
@@ -152,6 +153,14 @@ def _of_columns(results: Results) -> Iterator[Note]:
     if rows:
         said = _count(rows, results, "is doubtful", "are doubtful")
         yield Note(f"{said}: mean probability below {DOUBTFUL:g}.", rows)
+    areas = {class_of(name): results.numbers(name) for name in results.glaciers.columns}
+    listed = [
+        f"{name} {np.nansum(area):,.2f} km²"
+        for name, area in areas.items()
+        if name is not None and area is not None
+    ]
+    if listed:
+        yield Note(f"Of the ice, by its likeliest class: {', '.join(listed)}.", warns=False)
     if results.measured:
         yield Note(f"{results.name} has no areas; they were measured for this report.", warns=False)
     outline = table(results.record, "options", "outline")

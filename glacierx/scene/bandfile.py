@@ -117,12 +117,17 @@ class BandFile:
     """
 
     def __init__(
-        self, sources: Sequence[BandSource], choice: RadiometryChoice, *, workers: int = 1
+        self,
+        sources: Sequence[BandSource],
+        choice: RadiometryChoice,
+        *,
+        workers: int = 1,
+        what: str = "scene",
     ) -> None:
         self.sources = tuple(sources)
         self.path = self.sources[0].path
-        self._file: Any = open_dataset(self.path, "scene", workers=workers)
-        self.grid = dataset_grid(self._file, "scene")
+        self._file: Any = open_dataset(self.path, what, workers=workers)
+        self.grid = dataset_grid(self._file, what)
         self._bands = {source.role: source.index for source in self.sources}
         self.radiometry = {
             source.role: choice.of(source.role, self._file, source.index) for source in self.sources
@@ -227,6 +232,20 @@ class BandFile:
         units = [self.radiometry[role] for role in roles]
         scale, offset = tuple(unit.scale for unit in units), tuple(unit.offset for unit in units)
         return Stored(tuple(roles), raw, scale, offset), valid
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Return what a run record says of each role: band, unit, scale and offset."""
+        return {
+            source.role: {
+                "file": base_name(source.path),
+                "band": source.index,
+                "unit": self.radiometry[source.role].unit,
+                "scale": self.radiometry[source.role].scale,
+                "offset": self.radiometry[source.role].offset,
+                "scale_from": self.radiometry[source.role].source,
+            }
+            for source in self.sources
+        }
 
     @property
     def block_rows(self) -> int:

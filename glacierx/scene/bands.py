@@ -10,7 +10,7 @@ from rasterio.enums import ColorInterp
 
 from glacierx.errors import OptionError, SceneError
 from glacierx.scene.raster import PathLike, base_name, is_remote, open_dataset
-from glacierx.scene.sensors import ROLES, Sensor
+from glacierx.scene.sensors import INDEX, ROLES, Sensor
 from glacierx.scene.staging import is_there
 
 BandChoice = str | Sequence[str] | Mapping[str, int | str | Path]
@@ -82,7 +82,8 @@ def role_in_text(text: str) -> str | None:
     while start < len(words):
         for length in range(min(3, len(words) - start), 0, -1):
             phrase = "_".join(words[start : start + length])
-            role = phrase if phrase in ROLES else _WORDS.get(phrase)
+            # Descriptions name indices of which the bands are made; they are no bands themselves.
+            role = phrase if phrase in ROLES and phrase not in INDEX else _WORDS.get(phrase)
             if role:
                 found.add(role)
                 start += length - 1

@@ -101,8 +101,8 @@ def ring_areas_m2(lonlat: Floats, ring_of: Ints, count: int) -> Floats:
     q' = r cos a and q'' = -sin lat, with r the radius of the parallel; so each edge bulges by
     dlon sin lat (r^2 dlon^2 + 3 dq^2 / r^2) / 12 up to terms of fifth order in s. Rings with an
     edge above 0.02 degrees or around a pole are measured one by one after Karney 2013
-    (doi:10.1007/s00190-012-0578-z); both agree to 1e-9
-    from a hundredth of a square kilometre up.
+    (doi:10.1007/s00190-012-0578-z); both agree to 1e-9 from a
+    hundredth of a square kilometre up.
 
     Args:
         lonlat: Longitude and latitude in degrees (vertices, 2); each ring ends where it begins.

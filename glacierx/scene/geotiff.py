@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import DTypeLike, NDArray
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -21,6 +22,11 @@ from glacierx.scene.raster import PathLike, Raster, base_name
 from glacierx.scene.staging import RASTERS, staged
 
 TILE_PX = 256
+COLOURS = {
+    "blue": ColorInterp.blue,
+    "green": ColorInterp.green,
+    "red": ColorInterp.red,
+}
 
 
 def check_rasters(paths: Files, *, overwrite: bool = False, inputs: Files = ()) -> None:
@@ -121,6 +127,11 @@ class RowWriter(Handle):
     def _describe(self, layout: RasterLayout) -> None:
         for band, name in enumerate(layout.descriptions, 1):
             self._file.set_band_description(band, name)
+        if COLOURS.keys() <= set(layout.descriptions):
+            # So that a GIS shows natural colours.
+            self._file.colorinterp = [
+                COLOURS.get(name, ColorInterp.undefined) for name in layout.descriptions
+            ]
         if isinstance(layout.scale, tuple):
             self._file.scales = layout.scale
         elif layout.scale != 1:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError
+from glacierx.scene.classes import Classes
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
 from glacierx.scene.raster import PathLike, base_name
@@ -25,6 +26,10 @@ class MaskChoice:
         positive: Numbers that mean ice, ``"1,2"`` or ``"3-8"``; ``"labels"`` if each number above
             0 is a glacier of its own.
         threshold: Probability above which a pixel is ice.
+        classes: Which classes of the file are ice, by their names, parted by commas.
+        legend: What the numbers of a raster, or the values of *field*, stand for:
+            ``"0=background,1=debris,2=ice"``.
+        field: Column of a vector layer that holds the class of each outline.
         is_truth: What is scored against, which is no probability.
         shared: The choice is for two files; what does not fit one of them is for the other.
     """
@@ -33,6 +38,9 @@ class MaskChoice:
     band: int | None = None
     positive: str | None = None
     threshold: float | None = None
+    classes: str | None = None
+    legend: str | None = None
+    field: str | None = None
     is_truth: bool = False
     shared: bool = False
 
@@ -50,12 +58,15 @@ class IceWindow:
         valid: True where it is known whether there is.
         label: Number of the glacier from 1, 0 for none; None where the file knows no glaciers.
         probability: The probability of ice, where the file is of probabilities.
+        kind: Number of the class in `IceMask.classes`, 255 where not valid; None where the file
+            knows none.
     """
 
     ice: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     label: NDArray[np.int64] | None = None
     probability: NDArray[np.float32] | None = None
+    kind: NDArray[np.uint8] | None = None
 
 
 class IceMask(Handle):
@@ -68,6 +79,9 @@ class IceMask(Handle):
         own_grid: The file's own grid; None for outlines.
         overlap: Share of the grid in use that the file covers.
         notes: What a user should know of how it was read.
+        classes: The classes that the file tells apart, and which of them are ice; None for a file
+            that knows none.
+        tells_kinds: Windows hold the class of each pixel; a map of probabilities is asked for them.
     """
 
     kind: str
@@ -77,6 +91,8 @@ class IceMask(Handle):
         self.name, self.path = base_name(path), str(path)
         self.overlap = 1.0
         self.notes: list[str] = []
+        self.classes: Classes | None = None
+        self.tells_kinds = False
         self._grid: Grid | None = None
 
     @property

@@ -61,7 +61,7 @@ class MaskRule:
 
     @classmethod
     def parse(cls, text: str) -> "MaskRule":
-        """Read ``FILE``, ``FILE=3,8-10``, ``FILE:6`` or ``QA_PIXEL.TIF=bit1,bit3,bit4``."""
+        """Read ``FILE``, ``FILE=3,8-10``, ``FILE:6`` or ``QA_PIXEL.TIF=bit1-4``."""
         match = re.fullmatch(r"(.+?)(?::([0-9]+))?(?:=([-\w., ]+))?", text.strip(), re.ASCII)
         if match is None:
             raise OptionError(f"--invalid {text!r} is not FILE[:BAND][=VALUES].")
@@ -70,15 +70,16 @@ class MaskRule:
         bits = 0
         for item in values.replace(" ", "").split(",") if values else ():
             numbers = number_range(item)
-            bit = re.fullmatch(r"bit([0-9]+)", item)
+            flags = re.fullmatch(r"bit([0-9]+)(?:-([0-9]+))?", item)
+            first, last = (int(flags[1]), int(flags[2] or flags[1])) if flags else (1, 0)
             if numbers:
                 ranges.append(numbers)
-            elif bit and int(bit[1]) <= HIGHEST_BIT:
-                bits |= 1 << int(bit[1])
+            elif first <= last <= HIGHEST_BIT:
+                bits |= (1 << last + 1) - (1 << first)
             else:
                 raise OptionError(
                     f"--invalid {text!r}: {item!r} is no value. Give numbers, ranges from low to "
-                    f"high, or bits from 0 to {HIGHEST_BIT}: =3,8-10 or =bit3,bit4."
+                    f"high, or bits from 0 to {HIGHEST_BIT}: =3,8-10 or =bit3,bit4 or =bit1-4."
                 )
         return cls(path, int(band) if band else None, tuple(ranges), bits)
 

@@ -1,5 +1,6 @@
 """Prediction: a probability map in a tiled file, read by window, never whole."""
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from glacierx.errors import SceneError
+from glacierx.scene.classes import GLACIER, Classes
 from glacierx.scene.geotiff import RasterLayout, RowWriter
 from glacierx.scene.handle import Handle
 from glacierx.scene.masks import AreaOfInterest, area_of_interest
@@ -27,7 +29,6 @@ from glacierx.scene.raster import (
 STEP = 0.004
 STEPS = 250
 NODATA = 255
-GLACIER = "glacier"
 
 Rows = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 """Steps of probability (classes, rows, columns), and where they are wanted (rows, columns)."""
@@ -46,7 +47,9 @@ def first_step_above(threshold: float) -> int:
     return int(np.floor(threshold / STEP + 1e-9)) + 1
 
 
-def probability_layout(classes: Sequence[str], tags: Mapping[str, str]) -> RasterLayout:
+def probability_layout(
+    classes: Sequence[str], tags: Mapping[str, str], ice: Sequence[str] = (GLACIER,)
+) -> RasterLayout:
     """Describe the file of a probability map: uint8 steps of 0.004, one band for each class."""
     return RasterLayout(
         bands=len(classes),
@@ -56,10 +59,34 @@ def probability_layout(classes: Sequence[str], tags: Mapping[str, str]) -> Raste
         descriptions=tuple(f"probability of {name}" for name in classes),
         tags={
             "GLACIERX_KIND": "probability",
-            "GLACIERX_CLASSES": json.dumps(list(classes)),
+            **class_tags(Classes(tuple(classes), tuple(ice))),
             **tags,
         },
     )
+
+
+def class_tags(classes: Classes) -> dict[str, str]:
+    """Return the tags that name the classes of a map, and the ice among them."""
+    tags = {"GLACIERX_CLASSES": json.dumps(list(classes.names))}
+    if classes.ice != (GLACIER,):
+        tags["GLACIERX_ICE"] = json.dumps(list(classes.ice))
+    return tags
+
+
+def own_classes(tags: Mapping[str, str]) -> Classes | None:
+    """Read what classes a map of glacierx holds; None where its tags say nothing that is whole."""
+    names = _json_tag(tags, "GLACIERX_CLASSES", [GLACIER])
+    classes = Classes(tuple(names), tuple(_json_tag(tags, "GLACIERX_ICE", [GLACIER])))
+    return None if classes.problem() else classes
+
+
+def summed(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Add up the steps of classes, at most all 250; 255 where one is not known."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.minimum(np.sum(parts, axis=0, dtype=np.uint16), STEPS).astype(np.uint8)
+    unknown = np.any([part == NODATA for part in parts], axis=0)
+    return np.where(unknown, np.uint8(NODATA), whole)
 
 
 def mask_layout(tags: Mapping[str, str]) -> RasterLayout:
@@ -74,11 +101,11 @@ def mask_layout(tags: Mapping[str, str]) -> RasterLayout:
     )
 
 
-def own_probability_band(dataset: Any) -> int | None:
-    """Return the band of glacier in a probability map that glacierx wrote; None for any other."""
-    classes = _json_tag(dataset.tags(), "GLACIERX_CLASSES", [GLACIER])
-    named = len(classes) == dataset.count and GLACIER in classes
-    return classes.index(GLACIER) + 1 if named and _is_own(dataset, 1) else None
+def own_probability(dataset: Any) -> Classes | None:
+    """Return the classes of a probability map that glacierx wrote, a band each; else None."""
+    classes = own_classes(dataset.tags())
+    named = classes is not None and len(classes.names) == dataset.count
+    return classes if named and _is_own(dataset, 1) else None
 
 
 def own_threshold(tags: Mapping[str, str], name: str) -> float:
@@ -116,6 +143,7 @@ class Prediction(Handle):
         grid: Where its pixels lie.
         threshold: The threshold that goes with it.
         record: The run record so far.
+        classes: The classes that the map holds, and which of them are read together.
         aoi: The region that was mapped, if known.
         limited: True where only an area of interest was mapped, known or not.
     """
@@ -130,23 +158,44 @@ class Prediction(Handle):
         self.threshold = own_threshold(tags, self.name)
         self.aoi = aoi
         self.limited = aoi is not None or tags.get("GLACIERX_AOI") == "yes"
-        self._band = self._glacier_band(_json_tag(tags, "GLACIERX_CLASSES", [GLACIER]))
-        self._scale = float(self._file.scales[self._band - 1])
-        self._offset = float(self._file.offsets[self._band - 1])
-        self._own = _is_own(self._file, self._band)
-        if np.dtype(self._file.dtypes[self._band - 1]).kind not in "iuf":
-            raise SceneError(f"{self.name} holds complex numbers. Give probabilities from 0 to 1.")
-        self._background = nodata_is_background(self._file, self._band)
+        self.classes = self._told(own_classes(tags))
+        self._bands = [number + 1 for number in self.classes.numbers]
+        for band in self._bands:
+            if np.dtype(self._file.dtypes[band - 1]).kind not in "iuf":
+                raise SceneError(
+                    f"{self.name} holds complex numbers. Give probabilities from 0 to 1."
+                )
         self._temporary: TemporaryDirectory[str] | None = None
 
-    def _glacier_band(self, classes: Sequence[str]) -> int:
+    def _told(self, classes: Classes | None) -> Classes:
         count = self._file.count
-        if len(classes) == count and (GLACIER in classes or count == 1):
-            return classes.index(GLACIER) + 1 if GLACIER in classes else 1
+        if classes is not None and len(classes.names) == count:
+            return classes
+        if count == 1:
+            return Classes()
         raise SceneError(
             f"{self.name} has {count} bands and does not say which is the probability of glacier. "
             "Give a raster with one band."
         )
+
+    def of(self, classes: str | None) -> "Prediction":
+        """Return the same map, in which other classes are read than those of glacier.
+
+        Args:
+            classes: Names of classes, parted by commas, whose probabilities are added up; None
+                for those of glacier.
+
+        Raises:
+            OptionError: The map does not hold a class.
+        """
+        if classes is None:
+            return self
+        found = copy.copy(self)
+        found.classes = self.classes.chosen(classes, self.name)
+        found._bands = [number + 1 for number in found.classes.numbers]
+        # Whoever opened the file closes it.
+        found._temporary = None
+        return found
 
     def keep_until_closed(self, folder: "TemporaryDirectory[str]") -> None:
         """Delete the folder that holds the file when the prediction is closed."""
@@ -155,32 +204,44 @@ class Prediction(Handle):
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Read the steps of a window (rows, columns): 0 to 250, 255 where unknown.
 
+        Those of several classes of glacier are added up.
+
         Raises:
             SceneError: A value is neither a probability nor 0 or 1.
         """
-        raw = read_window(self._file, [self._band], window)[0]
-        if self._own:
+        return summed(self.read_classes(window))
+
+    def read_classes(self, window: Window) -> list[NDArray[np.uint8]]:
+        """Read the steps of each class that is read together, in the order of `classes.ice`."""
+        raw = read_window(self._file, self._bands, window)
+        return [
+            self._steps(band, values, window) for band, values in zip(self._bands, raw, strict=True)
+        ]
+
+    def _steps(self, band: int, raw: NDArray[Any], window: Window) -> NDArray[np.uint8]:
+        if _is_own(self._file, band):
             return np.asarray(raw, np.uint8)
         valid = np.ones(raw.shape, bool)
-        if not self._background:
-            valid = read_mask(self._file, self._band, window)
+        if not nodata_is_background(self._file, band):
+            valid = read_mask(self._file, band, window)
         if raw.dtype.kind == "f":
             valid &= ~np.isnan(raw)
-        whole = raw.dtype.kind in "iu" and self._scale == 1
+        scale, offset = float(self._file.scales[band - 1]), float(self._file.offsets[band - 1])
+
+        def values_of(stored: NDArray[Any]) -> NDArray[np.float32]:
+            return np.asarray(stored.astype(np.float32) * np.float32(scale) + np.float32(offset))
+
+        whole = raw.dtype.kind in "iu" and scale == 1
         if raw.dtype != np.uint8:
-            values = self._values(raw)
+            values = values_of(raw)
             self._check(values[valid], whole=whole)
             return encode(values, valid)
         # So few different values are looked up, five times as fast.
-        values = self._values(np.arange(256))
+        values = values_of(np.arange(256))
         found = raw if valid.all() else raw[valid]
         if found.size and not _are_shares(values[[found.min(), found.max()]]):
             self._check(values[np.unique(found)], whole=whole)
         return np.where(valid, encode(values, True)[raw], np.uint8(NODATA))
-
-    def _values(self, raw: NDArray[Any]) -> NDArray[np.float32]:
-        values = raw.astype(np.float32) * np.float32(self._scale) + np.float32(self._offset)
-        return np.asarray(values, np.float32)
 
     def _check(self, values: NDArray[np.float32], *, whole: bool) -> None:
         if values.size == 0 or _are_shares(values):
@@ -237,30 +298,49 @@ def _json_tag(tags: Mapping[str, str], name: str, default: Any) -> Any:
     return value if isinstance(value, type(default)) else default
 
 
+def likeliest(steps: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the number of the likeliest class, the first of equal ones; 255 where not known.
+
+    Args:
+        steps: Steps of probability (classes, rows, columns).
+    """
+    found = np.argmax(steps, axis=0).astype(np.uint8)
+    return np.where(steps[0] == NODATA, np.uint8(NODATA), found)
+
+
 class PredictionWriter:
-    """Write a probability map, and a mask beside it, row by row.
+    """Write a probability map, and a mask and a class map beside it, row by row.
 
     Args:
         probability: The file of the probability map.
         mask: The file of the mask, if wanted.
+        kinds: The file of the class map, if wanted.
+        threshold: Probability above which a pixel is glacier.
+        ice: The planes of the classes that are glacier together.
     """
 
     def __init__(
         self,
         probability: RowWriter,
         mask: RowWriter | None,
+        kinds: RowWriter | None,
         threshold: float,
-        glacier_band: int,
+        ice: Sequence[int],
     ) -> None:
         self._probability = probability
         self._mask = mask
+        self._kinds = kinds
         self._cut = first_step_above(threshold)
-        self._band = glacier_band
+        self._ice = list(ice)
 
     def write(self, steps: NDArray[np.uint8]) -> None:
         """Add the next rows: steps (classes, rows, columns), 255 where not valid."""
         self._probability.write(steps)
+        if self._mask is None and self._kinds is None:
+            return
+        glacier = summed(list(steps[self._ice]))
+        ice = np.where(glacier == NODATA, np.uint8(NODATA), (glacier >= self._cut).astype(np.uint8))
         if self._mask is not None:
-            glacier = steps[self._band]
-            ice = (glacier >= self._cut).astype(np.uint8)
-            self._mask.write(np.where(glacier == NODATA, np.uint8(NODATA), ice)[None])
+            self._mask.write(ice[None])
+        if self._kinds is not None:
+            self._kinds.write((likeliest(steps) if len(steps) > 1 else ice)[None])

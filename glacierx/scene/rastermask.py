@@ -1,5 +1,7 @@
 """Ice in a raster: a mask, classes, glacier numbers or probabilities."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,10 +10,17 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from glacierx.errors import GridError, OptionError, SceneError
+from glacierx.scene.classes import Classes
 from glacierx.scene.grid import Grid
 from glacierx.scene.icewindow import EVERY, IceMask, IceWindow, MaskChoice
 from glacierx.scene.masks import number_range
-from glacierx.scene.prediction import own_probability_band, own_threshold
+from glacierx.scene.prediction import (
+    NODATA,
+    likeliest,
+    own_probability,
+    own_threshold,
+    summed,
+)
 from glacierx.scene.raster import (
     PathLike,
     dataset_grid,
@@ -22,6 +31,8 @@ from glacierx.scene.raster import (
     read_nearest,
     read_window,
 )
+
+Stored = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
 
 UNKNOWN = 255
 ALPHA = ColorInterp.alpha
@@ -43,8 +54,12 @@ class RasterMask(IceMask):
         super().__init__(path)
         self._file = open_dataset(path)
         self.own_grid = self._grid = dataset_grid(self._file)
-        own = own_probability_band(self._file)
+        self.classes = self._chosen(own_probability(self._file), choice)
+        own = self.classes.numbers[0] + 1 if self.classes else None
         self.band = self._choose_band(choice, own)
+        self._bands = [self.band]
+        if self.classes and choice.band is None:
+            self._bands = [number + 1 for number in self.classes.numbers]
         self.tags = self._file.tags()
         kind = np.dtype(self._file.dtypes[self.band - 1]).kind
         if kind not in "biuf":
@@ -79,6 +94,12 @@ class RasterMask(IceMask):
         # Without a nodata value of its own 255 is what a mask of bytes calls unknown.
         self._spare = self._whole and self._file.nodatavals[self.band - 1] != UNKNOWN
         self._seen: set[float] = set()
+
+    def _chosen(self, own: Classes | None, choice: MaskChoice) -> Classes | None:
+        """Return the classes of a probability map of ours, with those that are asked for as ice."""
+        if own is None or (choice.shared and len(own.names) == 1):
+            return own
+        return own.chosen(choice.classes, self.name)
 
     def _choose_band(self, choice: MaskChoice, own: int | None) -> int:
         band, count = choice.band, self._file.count
@@ -131,7 +152,8 @@ class RasterMask(IceMask):
         """Read a window of the grid in use; see `IceMask.read`."""
         raw, valid = self._numbers(window)
         if self.kind == "probability":
-            return self._probabilities(raw, valid)
+            found = self._probabilities(raw, valid)
+            return replace(found, kind=self._kinds(window)) if self.tells_kinds else found
         if self._ranges or self.kind == "labels":
             if self._spare and not self._is_positive(np.array([UNKNOWN])).any():
                 valid = valid & (raw != UNKNOWN)
@@ -158,20 +180,39 @@ class RasterMask(IceMask):
             ice |= (raw >= low) & (raw <= high)
         return ice
 
-    def _numbers(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        own = self.own_grid
+    def _kinds(self, window: Window) -> NDArray[np.uint8]:
+        """Read the likeliest class of each pixel of a map of ours, 255 where not known."""
+
+        def stored(window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+            steps = read_window(self._file, list(self._file.indexes), window)
+            kinds = likeliest(np.asarray(steps, np.uint8))
+            return kinds, kinds != NODATA
+
+        kinds, known = self._numbers(window, stored)
+        return np.where(known, kinds, NODATA).astype(np.uint8)
+
+    def _numbers(
+        self, window: Window, stored: Stored | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read what is stored, on the grid in use."""
+        own, read = self.own_grid, stored or self._stored
         assert own is not None
         if own.matches(self.grid):
-            return self._stored(window)
-        moved = read_nearest(self._known, own, self.grid.crop(window))
-        known = np.isfinite(moved)
-        return np.where(known, moved, 0), known
+            return read(window)
 
-    def _known(self, window: Window) -> NDArray[np.float64]:
-        raw, valid = self._stored(window)
-        return np.where(valid, raw.astype(np.float64), np.nan)
+        def known(window: Window) -> NDArray[np.float64]:
+            raw, valid = read(window)
+            return np.where(valid, raw.astype(np.float64), np.nan)
+
+        moved = read_nearest(known, own, self.grid.crop(window))
+        there = np.isfinite(moved)
+        return np.where(there, moved, 0), there
 
     def _stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        if len(self._bands) > 1:  # Of a map of ours, whose steps add up.
+            steps = read_window(self._file, self._bands, window)
+            whole = summed(list(np.asarray(steps, np.uint8)))
+            return whole, whole != NODATA
         raw = read_window(self._file, [self.band], window)[0]
         valid = np.ones(raw.shape, bool)
         if not self._background:

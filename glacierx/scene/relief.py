@@ -1,4 +1,4 @@
-"""Elevation and slope of a DEM on a scene's grid, window by window."""
+"""Elevation, slope and forms of a DEM on a scene's grid, window by window."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,34 +10,47 @@ from rasterio.windows import Window
 from scipy import ndimage
 from skimage.transform import warp
 
+from glacierx.scene.forms import ASPECT, forms, reach_of
 from glacierx.scene.geodesy import GEOD, LONLAT, Floats, transform_points
 from glacierx.scene.grid import Grid
+from glacierx.scene.interpolation import REACH, bridge, cubic
 from glacierx.scene.terrain import Dem
 
 BLOCK_PX = 256
 NODE_PX = 32
-# Voids are bridged by a Gaussian mean of the heights around them, this far.
-BRIDGE_SIGMA, REACH = 3.0, 12
 # Two cells for cubic convolution, one for the slope, one for a cell that the DEM has in part.
 BEYOND = 4
 COARSE = 64
 # A block is looked up at so many places each way, and lies straight if none is off by more cells.
 NODES, STRAIGHT = 5, 0.01
-TERRAIN = {"elevation": "m", "slope": "degrees"}
+HEIGHTS = {"elevation": "m", "slope": "degrees"}
+FORMS = {
+    "aspect_sin": "none", "aspect_cos": "none", "aspect_north": "none", "aspect_south": "none",
+    "profile_curvature": "1/m", "tangential_curvature": "1/m", "unsphericity": "1/m",
+    "sadi": "none",
+}  # fmt: skip
+TERRAIN = {**HEIGHTS, **FORMS}
 """Roles that a DEM gives, and their units."""
+# Two cells for cubic convolution, one in part, and those that a form is made of.
+BEYOND_FORMS = 3 + reach_of(tuple(FORMS))
+# Cubic convolution can overshoot.
+BOUNDS = {
+    "slope": (0.0, 90.0), "unsphericity": (0.0, np.inf), "sadi": (0.0, 1.0),
+    **dict.fromkeys(ASPECT, (-1.0, 1.0)),
+}  # fmt: skip
 
 Span = tuple[int, int]
 
 
 class Relief:
-    """A DEM's heights and slopes for the pixels of a grid.
+    """A DEM's heights, slopes and forms for the pixels of a grid.
 
-    Slopes are found on the DEM's own cells, averaged first where they are finer than the pixels,
-    and both are brought to the pixels by cubic convolution (Keys 1981,
-    doi:10.1109/TASSP.1981.1163711): slopes of heights that were interpolated would show the cells
-    as facets. Blocks of pixels that lie straight on the cells, to a hundredth of one, go the way of
-    scikit-image, which is the same and faster. All places are counted from the corners of the two
-    grids, so that a window holds what the same part of the whole does.
+    Slopes and forms (`glacierx.scene.forms`) are found on the DEM's own cells, averaged first where
+    they are finer than the pixels, and all are brought to the pixels by cubic convolution (Keys
+    1981, doi:10.1109/TASSP.1981.1163711): slopes of heights that were interpolated would show the
+    cells as facets. Blocks of pixels that lie straight on the cells, to a hundredth of one, go the
+    way of scikit-image, which is the same and faster. All places are counted from the corners of
+    the two grids, so that a window holds what the same part of the whole does.
 
     Args:
         dem: The DEM.
@@ -54,15 +67,15 @@ class Relief:
     def read(
         self, window: Window, roles: Sequence[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Read elevation in metres, slope in degrees.
+        """Read terrain, in the units of `TERRAIN`.
 
         Args:
             window: Whole pixels within the grid.
-            roles: ``elevation``, ``slope`` or both.
+            roles: Which of `TERRAIN`.
 
         Returns:
             Values (roles, rows, columns), and where the DEM has heights. Elsewhere elevation is
-            about that of the nearest heights, and slope is 0.
+            about that of the nearest heights, and all else is 0.
         """
         top, left, height, width = (
             int(part) for part in (window.row_off, window.col_off, window.height, window.width)
@@ -76,7 +89,7 @@ class Relief:
                     slice(rows[0] - top, rows[1] - top),
                     slice(columns[0] - left, columns[1] - left),
                 )
-                found = self._block(rows, columns, roles)
+                found = self._mixed(rows, columns, roles)
                 there = np.isfinite(found)
                 known[part] = there.all(axis=0)
                 for index, role in enumerate(roles):
@@ -87,16 +100,34 @@ class Relief:
                     values[(index, *part)] = np.nan_to_num(found[index])
         return values, known
 
-    def warn_of_gaps(self, name: str) -> None:
-        """Warn once that the DEM has no heights in parts of a scene."""
-        self._dem.warn_once(
-            f"{self._dem.name} has no heights in parts of {name}: for the model elevation there is "
-            "that of the nearest heights, and slope is 0.",
-            kind="gaps",
-        )
+    def read_where(
+        self, valid: NDArray[np.bool_], window: Window, roles: Sequence[str], name: str
+    ) -> NDArray[np.float32]:
+        """Read terrain for the valid pixels of a scene; warn once where it has no heights."""
+        if not valid.any():
+            return np.zeros((len(roles), *valid.shape), np.float32)
+        values, known = self.read(window, roles)
+        if not known[valid].all():
+            self._dem.warn_once(
+                f"{self._dem.name} has no heights in parts of {name}: for the model elevation "
+                "there is that of the nearest heights, and slope and forms are 0.",
+                kind="gaps",
+            )
+        return values
+
+    def _mixed(self, rows: Span, columns: Span, roles: Sequence[str]) -> Floats:
+        """Return roles (roles, rows, columns), NaN where the DEM has none.
+
+        Forms are made of more cells than slopes. Each kind is read by itself, so that a value does
+        not hang on what is read with it.
+        """
+        kinds = [[role for role in roles if role in kind] for kind in (HEIGHTS, FORMS)]
+        found = [self._block(rows, columns, kind) for kind in kinds if kind]
+        order = [role for kind in kinds for role in kind]
+        return np.concatenate(found)[[order.index(role) for role in roles]]
 
     def _block(self, rows: Span, columns: Span, roles: Sequence[str]) -> Floats:
-        """Return roles (roles, rows, columns), NaN where the DEM has none."""
+        """Return roles of one kind (roles, rows, columns), NaN where the DEM has none."""
         line = self._line(rows[0] // BLOCK_PX, columns[0] // BLOCK_PX)
         if line is not None:
             return self._along(line, rows, columns, roles)
@@ -117,15 +148,16 @@ class Relief:
         self, down: Floats, right: Floats, roles: Sequence[str]
     ) -> tuple[Floats, float, float]:
         """Return roles on the cells around positions, and what is added to reach them there."""
+        beyond = _beyond(roles)
         spans = [
             (
-                min(max(0, int(place.min()) - REACH - BEYOND), length - 1),
-                min(length, int(place.max()) + REACH + BEYOND + 1),
+                min(max(0, int(place.min()) - REACH - beyond), length - 1),
+                min(length, int(place.max()) + REACH + beyond + 1),
             )
             for place, length in zip((down, right), self._cells.shape, strict=True)
         ]
         planes = self._planes(spans[0], spans[1], roles)
-        return planes, BEYOND - spans[0][0], BEYOND - spans[1][0]
+        return planes, beyond - spans[0][0], beyond - spans[1][0]
 
     def _line(self, row: int, column: int) -> Floats | None:
         """Return how a block of pixels lies on the cells, if that is a straight affair.
@@ -172,17 +204,20 @@ class Relief:
 
     def _planes(self, rows: Span, columns: Span, roles: Sequence[str]) -> Floats:
         """Return roles on the DEM's cells, and so far beyond its frame, NaN in voids."""
-        step, (height, width) = self._step, self._dem.grid.shape
+        beyond, step, (height, width) = _beyond(roles), self._step, self._dem.grid.shape
         top, bottom = rows[0] * step, min(rows[1] * step, height)
         left, right = columns[0] * step, min(columns[1] * step, width)
         window = Window(left, top, right - left, bottom - top)
         heights = bridge(self._dem.read_cells(window, step).astype(np.float64))
         # Beyond the frame a plane goes on as a plane.
-        heights = np.pad(heights, BEYOND, mode="reflect", reflect_type="odd")
+        heights = np.pad(heights, beyond, mode="reflect", reflect_type="odd")
+        if all(role == "elevation" for role in roles):
+            return np.stack([heights for _ in roles])
+        field = self._metric if "slope" in roles else self._frame
+        steps = smooth_field(field, self._cells.shape, rows, columns)
+        steps = np.pad(steps, ((0, 0), (beyond, beyond), (beyond, beyond)), mode="edge")
         if "slope" not in roles:
-            return heights[None]
-        steps = smooth_field(self._metric, self._cells.shape, rows, columns)
-        steps = np.pad(steps, ((0, 0), (BEYOND, BEYOND), (BEYOND, BEYOND)), mode="edge")
+            return forms(heights, steps, roles)
         slopes = slope(heights, steps)
         return np.stack([heights if role == "elevation" else slopes for role in roles])
 
@@ -209,6 +244,9 @@ class Relief:
 
     def _metric(self, rows: Floats, columns: Floats) -> Floats:
         return metric(self._cells, rows, columns)
+
+    def _frame(self, rows: Floats, columns: Floats) -> Floats:
+        return frame(self._cells, rows, columns)
 
     def _coarsely(self, rows: Span, columns: Span) -> Floats:
         """Return heights of the nearest cells of a coarse DEM."""
@@ -242,10 +280,14 @@ def _blocks(first: int, last: int) -> list[Span]:
     return [(max(first, start), min(last, start + BLOCK_PX)) for start in starts]
 
 
+def _beyond(roles: Sequence[str]) -> int:
+    return BEYOND_FORMS if any(role in FORMS for role in roles) else BEYOND
+
+
 def _bounded(found: Floats, roles: Sequence[str]) -> Floats:
-    if "slope" in roles:
-        index = roles.index("slope")
-        found[index] = found[index].clip(0, 90)  # Cubic convolution can overshoot.
+    for index, role in enumerate(roles):
+        if role in BOUNDS:
+            found[index] = found[index].clip(*BOUNDS[role])
     return found
 
 
@@ -297,16 +339,40 @@ def metric(grid: Grid, rows: Floats, columns: Floats) -> Floats:
         In square metres the step down by itself, the two by each other, and the step right by
         itself (3, ...), NaN where the grid is nowhere on Earth.
     """
-
-    def lonlat(down: float, right: float) -> Floats:
-        x, y = grid.to_map(rows + down, columns + right)
-        found = np.stack(transform_points(x, y, grid.crs, LONLAT))
-        return np.where(np.isfinite(found).all(axis=0), found, np.nan)
-
-    one, _, down = GEOD.inv(*lonlat(-0.5, 0), *lonlat(0.5, 0))
-    other, _, right = GEOD.inv(*lonlat(0, -0.5), *lonlat(0, 0.5))
+    one, _, down = GEOD.inv(
+        *_lonlat(grid, rows - 0.5, columns), *_lonlat(grid, rows + 0.5, columns)
+    )
+    other, _, right = GEOD.inv(
+        *_lonlat(grid, rows, columns - 0.5), *_lonlat(grid, rows, columns + 0.5)
+    )
     mixed = down * right * np.cos(np.radians(one - other))
     return np.stack([down * down, mixed, right * right])
+
+
+def frame(grid: Grid, rows: Floats, columns: Floats) -> Floats:
+    """Say where a step to the next column and one to the next row lead on the ground.
+
+    Args:
+        grid: A grid in any CRS.
+        rows: Positions.
+        columns: Positions.
+
+    Returns:
+        Metres east and true north of a step right, and of a step down (4, ...), NaN where the grid
+        is nowhere on Earth.
+    """
+    found = []
+    for down, right in ((0.0, 0.5), (0.5, 0.0)):
+        start = _lonlat(grid, rows - down, columns - right)
+        azimuth, _, length = GEOD.inv(*start, *_lonlat(grid, rows + down, columns + right))
+        found += [length * np.sin(np.radians(azimuth)), length * np.cos(np.radians(azimuth))]
+    return np.stack(found)
+
+
+def _lonlat(grid: Grid, rows: Floats, columns: Floats) -> Floats:
+    x, y = grid.to_map(rows, columns)
+    found = np.stack(transform_points(x, y, grid.crs, LONLAT))
+    return np.where(np.isfinite(found).all(axis=0), found, np.nan)
 
 
 def slope(heights: Floats, steps: Floats) -> Floats:
@@ -321,51 +387,3 @@ def slope(heights: Floats, steps: Floats) -> Floats:
     squared = down * down * other - 2 * down * right * mixed + right * right * own
     slopes: Floats = np.degrees(np.arctan(np.sqrt((squared / (own * other - mixed**2)).clip(0))))
     return slopes
-
-
-def bridge(heights: Floats) -> Floats:
-    """Fill voids by the Gaussian mean of heights within twelve cells; NaN where there are none."""
-    known = np.isfinite(heights)
-    if known.all() or not known.any():
-        return heights
-    total, weight = (
-        ndimage.gaussian_filter(part, BRIDGE_SIGMA, mode="constant", truncate=REACH / BRIDGE_SIGMA)
-        for part in (np.where(known, heights, 0.0), known.astype(np.float64))
-    )
-    mean = np.divide(total, weight, out=np.full(heights.shape, np.nan), where=weight > 0)
-    return np.where(known, heights, mean)
-
-
-def cubic(planes: Floats, rows: Floats, columns: Floats) -> Floats:
-    """Interpolate by cubic convolution (Keys 1981), which meets the cells' own values.
-
-    Args:
-        planes: Cells (planes, rows, columns), two more on each side than positions reach.
-        rows: Positions, of which 0.5 is the centre of the first cell.
-        columns: Positions.
-
-    Returns:
-        Values (planes, ...), NaN where one of the sixteen cells around is.
-    """
-    (top, down), (left, right) = (
-        (np.floor(place - 0.5).astype(np.intp), _weights(place - 0.5 - np.floor(place - 0.5)))
-        for place in (rows, columns)
-    )
-    flat = planes.reshape(len(planes), -1)
-    first = top * planes.shape[2] + left
-    out = np.zeros((len(planes), *rows.shape))
-    for row, one in enumerate(down, -1):
-        line = np.zeros_like(out)
-        for column, other in enumerate(right, -1):
-            line += np.take(flat, first + (row * planes.shape[2] + column), axis=1) * other
-        out += line * one
-    return out
-
-
-def _weights(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    return (
-        ((2 - t) * t - 1) * t / 2,
-        ((3 * t - 5) * t * t + 2) / 2,
-        ((4 - 3 * t) * t + 1) * t / 2,
-        (t - 1) * t * t / 2,
-    )

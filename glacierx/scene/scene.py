@@ -1,6 +1,5 @@
 """Scene: open, read a window by role as float32 and valid."""
 
-import datetime
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,9 +12,13 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from glacierx.errors import MissingBandError, OptionError
+from glacierx.scene.asked import AuxChoice, parse_aux
+from glacierx.scene.auxiliary import Auxiliary, open_aux
 from glacierx.scene.bandfile import BandFile, Nodata, RadiometryChoice, parse_nodata
 from glacierx.scene.bands import BandChoice, find_bands
 from glacierx.scene.blocks import TALL_PX, block_cache
+from glacierx.scene.dates import find_date
+from glacierx.scene.derived import MADE_OF, derive, why_not
 from glacierx.scene.geodesy import LONLAT, transform_geometries
 from glacierx.scene.grid import Grid
 from glacierx.scene.handle import Handle
@@ -23,17 +26,9 @@ from glacierx.scene.masks import AreaOfInterest, QualityMask, area_of_interest
 from glacierx.scene.provenance import fingerprint
 from glacierx.scene.raster import PathLike, Raster, base_name, raster_parts
 from glacierx.scene.relief import TERRAIN, Relief
-from glacierx.scene.sensors import find_sensor
+from glacierx.scene.sensors import INDEX, find_sensor, how_to_give
 from glacierx.scene.stored import Stored
 from glacierx.scene.terrain import Dem
-
-# Names that suppliers and tools give the time of acquisition; TIFFTAG_DATETIME comes last because
-# some programs write the time of processing there.
-DATE_TAGS = (
-    "src_date", "ACQUISITIONDATETIME", "ACQUISITION_DATE", "ACQUISITION_DATETIME", "DATE_ACQUIRED",
-    "DATATAKE_1_DATATAKE_SENSING_START", "PRODUCT_START_TIME", "SENSING_TIME", "acquired",
-    "datetime", "TIFFTAG_DATETIME",
-)  # fmt: skip
 
 
 class Scene(Handle):
@@ -44,7 +39,8 @@ class Scene(Handle):
     Attributes:
         name: The base name of its file.
         grid: Where its pixels lie: the grid of its finest file.
-        dem: Heights, if a DEM was given; it gives elevation and slope where no band does.
+        dem: Heights, if a DEM was given; it gives terrain where no band does.
+        aux: Other rasters of the same ground, by their role.
         aoi: The region to map, if one was given.
         date: Date of acquisition, ISO 8601, or None.
         date_source: Where the date comes from.
@@ -56,6 +52,7 @@ class Scene(Handle):
         self.name = name
         self.grid = grid
         self.dem: Dem | None = None
+        self.aux: dict[str, Auxiliary] = {}
         self.aoi: AreaOfInterest | None = None
         self.date: str | None = None
         self.date_source = ""
@@ -73,14 +70,31 @@ class Scene(Handle):
 
     @property
     def available(self) -> tuple[str, ...]:
-        """What can be read: what its bands measure, and elevation and slope if it has a DEM."""
-        return (*self.roles, *self.from_dem(TERRAIN))
+        """What can be read: bands, rasters beside them, terrain of the DEM, indices of bands."""
+        return (*self.roles, *self.aux, *self.from_dem(TERRAIN), *self.from_bands(INDEX))
 
     def from_dem(self, roles: Iterable[str]) -> tuple[str, ...]:
-        """Return those of these roles that the DEM gives; a band of the scene comes first."""
+        """Return those of these roles that the DEM gives; what is given itself comes first."""
         if self.dem is None:
             return ()
-        return tuple(role for role in roles if role in TERRAIN and role not in self.roles)
+        given = (*self.roles, *self.aux)
+        return tuple(role for role in roles if role in TERRAIN and role not in given)
+
+    def from_bands(self, roles: Iterable[str]) -> tuple[str, ...]:
+        """Return those of these roles that are computed from bands, if they are there."""
+        given = (*self.roles, *self.aux)
+        indices = (role for role in roles if role in INDEX and role not in given)
+        return tuple(role for role in indices if self._why_not(role) is None)
+
+    def _why_not(self, index: str) -> str | None:
+        bands = self.roles
+        known = set(MADE_OF[index]) <= set(bands) and self.has_reflectance(MADE_OF[index])
+        return why_not(index, bands, self.sensor, reflectance=known)
+
+    def missing(self, role: str, reason: str = "") -> MissingBandError:
+        """Return the error that a role is not there, with how it could be."""
+        advice = self._why_not(role) if role in INDEX else how_to_give(role)
+        return MissingBandError(role, self.available, self.name, reason, advice or "")
 
     @cached_property
     def _relief(self) -> Relief | None:
@@ -88,9 +102,10 @@ class Scene(Handle):
 
     @property
     def paths(self) -> list[str]:
-        """Every file that is read: bands, quality masks, the DEM, the region."""
+        """Every file that is read: bands, quality masks, other rasters, the DEM, the region."""
         heights = self.dem.parts if self.dem else []
-        return [*self._pixels, *heights, *([self.aoi.path] if self.aoi else [])]
+        beside = [path for raster in self.aux.values() for path in raster.parts]
+        return [*self._pixels, *beside, *heights, *([self.aoi.path] if self.aoi else [])]
 
     @cached_property
     def _pixels(self) -> list[str]:
@@ -99,8 +114,12 @@ class Scene(Handle):
 
     def unit(self, role: str) -> str:
         """Return the unit of a role: ``"reflectance ..."``, ``"kelvin"``, ``"unknown"`` ..."""
+        if role in self.aux:
+            return self.aux[role].unit
         if self.from_dem([role]):
             return TERRAIN[role]
+        if self.from_bands([role]):
+            return "none"
         return self._file(role).radiometry[role].unit
 
     def has_reflectance(self, roles: Sequence[str]) -> bool:
@@ -111,27 +130,34 @@ class Scene(Handle):
         for file in self._files:
             if role in file.radiometry:
                 return file
-        raise MissingBandError(role, self.available, self.name, reason)
+        raise self.missing(role, reason)
 
-    def read(self, window: Window, roles: Sequence[str] | None = None) -> Raster:
+    def read(
+        self,
+        window: Window,
+        roles: Sequence[str] | None = None,
+        needed: Iterable[str] | None = None,
+    ) -> Raster:
         """Read a window as float32 in physical units.
 
         Args:
             window: Whole pixels within the grid.
-            roles: What to read, in this order; all bands if None. Elevation and slope that no
-                band measures come from the DEM.
+            roles: What to read, in this order; all bands if None. Terrain that is not given
+                comes from the DEM, and an index from its bands.
+            needed: See `read_stored`.
 
         Returns:
             Values (roles, rows, columns), 0 where not valid. A pixel is valid where no band of the
-            scene and no quality mask says otherwise, whichever roles are read. Where the DEM has
-            no heights, elevation is about that of the nearest ones and slope is 0.
+            scene and no quality mask says otherwise, whichever roles are read, nor another raster
+            that is read. Where the DEM has no heights, elevation is about that of the nearest ones
+            and other terrain is 0.
 
         Raises:
             MissingBandError: A role is not in the scene.
             SceneError: A file is damaged in this window.
         """
         roles = self.roles if roles is None else tuple(roles)
-        parts, valid = self.read_stored(window, roles)
+        parts, valid = self.read_stored(window, roles, needed)
         values = np.zeros((len(roles), *valid.shape), np.float32)
         for part in parts:
             for index, role in enumerate(part.roles):
@@ -140,26 +166,49 @@ class Scene(Handle):
         return Raster(values, valid, self.grid.crop(window))
 
     def read_stored(
-        self, window: Window, roles: Sequence[str]
+        self, window: Window, roles: Sequence[str], needed: Iterable[str] | None = None
     ) -> tuple[tuple[Stored, ...], NDArray[np.bool_]]:
         """Read a window in the numbers of the files, for those who bring them to units themselves.
 
         Args:
             window: Whole pixels within the grid.
             roles: What to read.
+            needed: Roles of other rasters without which a pixel is not valid; all that are read if
+                None. Where the others have no data they are 0.
 
         Returns:
-            Planes of each file and of the DEM, in an order and of types that are the same for
-            every window; and where pixels are valid.
+            Planes of each file, of other rasters, of the DEM and of indices, in an order and of
+            types that are the same for every window; and where pixels are valid.
 
         Raises:
             MissingBandError: A role is not in the scene.
             SceneError: A file is damaged in this window.
         """
-        served = self.from_dem(roles)
-        for role in roles:
-            if role not in served:
-                self._file(role)
+        indices, served = self.from_bands(roles), self.from_dem(roles)
+        beside = tuple(role for role in roles if role in self.aux)
+        bands = [role for role in roles if role not in (*indices, *served, *beside)]
+        below = [band for index in indices for band in MADE_OF[index]]
+        for role in bands:
+            self._file(role)
+        found, valid = self._read_bands(window, tuple(dict.fromkeys([*bands, *below])))
+        parts = [kept for part in found if (kept := part.only(bands)).roles]
+        needed = beside if needed is None else tuple(needed)
+        for role in beside:
+            plane, good = self.aux[role].read(window)
+            parts.append(Stored.physical((role,), plane[None]))
+            if role in needed:
+                valid &= good
+        if served and self._relief is not None:
+            values = self._relief.read_where(valid, window, served, self.name)
+            parts.append(Stored.physical(served, values))
+        if indices:
+            known = self.has_reflectance(below)
+            parts.append(derive(indices, found, self.sensor, reflectance=known))
+        return tuple(parts), valid
+
+    def _read_bands(
+        self, window: Window, roles: Sequence[str]
+    ) -> tuple[list[Stored], NDArray[np.bool_]]:
         valid = np.ones((int(window.height), int(window.width)), bool)
         parts = []
         for file in self._files:
@@ -170,14 +219,7 @@ class Scene(Handle):
                 parts += [part] if own else []
         for mask in self._masks:
             valid &= ~mask.invalid(window)
-        if served and self._relief is not None:
-            heights = np.zeros((len(served), *valid.shape), np.float32)
-            if valid.any():
-                heights, known = self._relief.read(window, served)
-                if not known[valid].all():
-                    self._relief.warn_of_gaps(self.name)
-            parts.append(Stored.physical(served, heights))
-        return tuple(parts), valid
+        return parts, valid
 
     @property
     def block_rows(self) -> int:
@@ -187,7 +229,8 @@ class Scene(Handle):
     @property
     def cache_bytes(self) -> int:
         """What GDAL keeps of its blocks while it is read from top to bottom."""
-        return sum(file.cache_bytes for file in self._files)
+        beside = sum(raster.cache_bytes for raster in self.aux.values())
+        return sum(file.cache_bytes for file in self._files) + beside
 
     @contextmanager
     def by_rows(self, folder: Path) -> Iterator[None]:
@@ -214,17 +257,12 @@ class Scene(Handle):
         if self.aoi is not None:
             region = self.aoi.describe(always_hash=always_hash)
         bands = {
-            source.role: {
-                "file": base_name(source.path),
-                "input": self._pixels.index(file.path),
-                "band": source.index,
-                "unit": file.radiometry[source.role].unit,
-                "scale": file.radiometry[source.role].scale,
-                "offset": file.radiometry[source.role].offset,
-                "scale_from": file.radiometry[source.role].source,
-            }
+            role: {"input": self._pixels.index(file.path), **told}
             for file in self._files
-            for source in file.sources
+            for role, told in file.describe().items()
+        }
+        beside = {
+            role: raster.describe(always_hash=always_hash) for role, raster in self.aux.items()
         }
         return {
             "name": self.name,
@@ -236,6 +274,7 @@ class Scene(Handle):
             "shape": list(self.grid.shape),
             "transform": list(self.grid.transform)[:6],
             "bands": bands,
+            **({"aux": beside} if beside else {}),
             **self._inputs,
             **region,
         }
@@ -268,6 +307,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
     aoi_buffer_m: float = 0.0,
     dem: PathLike | None = None,
     dem_band: int | None = None,
+    aux: AuxChoice | None = None,
     date: str | None = None,
     workers: int = 1,
 ) -> Scene:
@@ -286,8 +326,10 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         invalid: Quality masks as ``FILE[:BAND][=VALUES]``.
         aoi: Vector file of the region to map.
         aoi_buffer_m: Widen the region by this many metres.
-        dem: DEM for division and elevations, and for models that take elevation or slope.
+        dem: DEM for division and elevations, and for models that take terrain.
         dem_band: Its band, if it has several.
+        aux: Other rasters of the same ground by the role that they get, ``{"coherence":
+            "coh.tif"}``, on any grid: a role that no band has, or a new word.
         date: Date of acquisition, ISO 8601, instead of the file's.
         workers: Threads that decode its files, where their format allows.
 
@@ -311,6 +353,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
     )
     marks = [invalid] if isinstance(invalid, str) else list(invalid)
     parsed = parse_nodata(nodata)
+    beside = parse_aux(aux)
     sources = find_bands(path, bands, record)
     with ExitStack() as closing:
         files = []
@@ -326,7 +369,7 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
         scene = Scene(base_name(path or reference.path), files, reference.grid)
         scene.sensor = record.name if record else None
         scene.made = reference.tags.get("GLACIERX_MADE")
-        scene.date, scene.date_source = _date(date, reference.tags)
+        scene.date, scene.date_source = find_date(date, reference.tags)
         # Choices that change the result, without the folders that they name.
         scene._inputs = {
             "level": level,
@@ -341,35 +384,6 @@ def open_scene(  # noqa: PLR0913 - one keyword for each flag of the command line
             scene.dem = Dem(dem, dem_band)
             closing.callback(scene.dem.close)
             scene.dem.check_overlap(scene.grid, scene.name)
+        scene.aux = open_aux(beside, scene.grid, scene.name, scene.roles, closing)
         scene._closing = closing.pop_all()
     return scene
-
-
-def _date(asked: str | None, tags: dict[str, str]) -> tuple[str | None, str]:
-    if asked is not None:
-        found = parse_date(asked)
-        if found is None or not re.fullmatch(r"\s*[\d:/-]+(T.*|\s.*)?", asked):
-            raise OptionError(f"--date {asked!r} is not a date. Give it as 2023-08-15.")
-        return found, "user"
-    lower = {key.lower(): value for key, value in tags.items()}
-    for name in DATE_TAGS:
-        found = parse_date(lower.get(name.lower(), ""))
-        if found:
-            return found, name
-    return None, ""
-
-
-def parse_date(text: str) -> str | None:
-    """Find the date at the start of a text: 2023-08-15T10:16:09Z, 2023:08:15, 20230815.
-
-    Returns:
-        ISO 8601, or None where there is no such date.
-    """
-    match = re.match(r"\s*(\d{4})[-:/]?(\d{2})[-:/]?(\d{2})(?!\d)|\s*(\d{4})(\d{2})(\d{2})T", text)
-    if match is None:
-        return None
-    year, month, day = (int(part) for part in match.groups() if part is not None)
-    try:
-        return datetime.date(year, month, day).isoformat()
-    except ValueError:
-        return None

@@ -5,17 +5,57 @@ from dataclasses import dataclass
 
 from glacierx.errors import OptionError
 
-ROLES = (
+OPTICAL = (
     "coastal", "blue", "green1", "green", "yellow", "red", "red_edge1", "red_edge2", "red_edge3",
-    "nir", "nir_narrow", "water_vapour", "cirrus", "swir1", "swir2", "pan", "tir1", "tir2",
-    "vv", "vh", "hh", "hv", "incidence", "elevation", "slope", "aspect_sin", "aspect_cos",
+    "nir", "nir_narrow", "water_vapour", "cirrus", "swir1", "swir2", "pan",
 )  # fmt: skip
-"""What a band can measure, independent of the sensor."""
-
-OPTICAL = ROLES[: ROLES.index("pan") + 1]
 """Roles whose values are reflectance once scale and offset are known."""
 
 THERMAL = ("tir1", "tir2")
+SAR = ("vv", "vh", "hh", "hv", "incidence")
+INSAR = ("coherence", "velocity")
+TERRAIN = (
+    "elevation", "slope", "aspect_sin", "aspect_cos", "aspect_north", "aspect_south",
+    "profile_curvature", "tangential_curvature", "unsphericity", "sadi",
+)  # fmt: skip
+"""Roles that a DEM gives."""
+INDEX = (
+    "ndsi", "ndvi", "ndwi", "mndwi", "nbr", "band_ratio", "tc_brightness", "tc_wetness",
+)  # fmt: skip
+"""Roles that are computed from optical bands."""
+
+ROLES = (*OPTICAL, *THERMAL, *SAR, *INSAR, *TERRAIN, *INDEX)
+"""What a plane can measure, independent of the sensor."""
+
+MODALITIES = {
+    "optical": OPTICAL, "thermal": THERMAL, "sar": SAR, "insar": INSAR, "terrain": TERRAIN,
+    "index": INDEX,
+}  # fmt: skip
+OWN = "aux"
+"""The modality of roles that a user names."""
+
+
+def is_own_role(name: object) -> bool:
+    """Tell whether a user may give a plane this name: a short word that no role has."""
+    plain = isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name, re.ASCII)
+    return bool(plain) and name not in ROLES
+
+
+def modality(role: str) -> str:
+    """Return the group of a role: optical, thermal, sar, insar, terrain, index; else aux."""
+    return next((name for name, roles in MODALITIES.items() if role in roles), OWN)
+
+
+def how_to_give(role: str) -> str:
+    """Say by which flags a scene gets a role that it does not have."""
+    named = f"Name it with --bands {role}=NUMBER"
+    if role in TERRAIN:
+        return f"{named}, give --dem FILE"
+    if role in OPTICAL or role in INDEX:
+        return named
+    return (
+        f"{named}, give --aux {role}=FILE" if role in ROLES else f"Give it with --aux {role}=FILE"
+    )
 
 
 @dataclass(frozen=True)

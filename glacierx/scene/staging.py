@@ -50,23 +50,9 @@ def staged(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         OutputError: The file exists, or its folder cannot be written to.
     """
     path = Path(path)
-    check_free(path, overwrite=overwrite)
-    with _own_folder(path) as folder:
-        check_free(path, overwrite=overwrite)  # Another process may have finished it just now.
-        new = folder / "new"
-        try:
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir()
-            yield new / path.name
-            _publish(new, path)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            raise OutputError(
-                f"{path} cannot be written: {error.strerror}. Free some space, or write elsewhere."
-            ) from error
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+    with _prepared(path, lambda: check_free(path, overwrite=overwrite)) as new:
+        yield new / path.name
+        _publish(new, path)
 
 
 @contextmanager
@@ -90,15 +76,24 @@ def staged_folder(
         OutputError: See `staged`.
     """
     path = Path(path)
-    check_folder(path, overwrite=overwrite)
+    with _prepared(path, lambda: check_folder(path, overwrite=overwrite)) as new:
+        folder = new / path.name
+        folder.mkdir()
+        yield folder
+        _publish_folder(folder, path, ours)
+
+
+@contextmanager
+def _prepared(path: Path, check: Callable[[], None]) -> Iterator[Path]:
+    """Give an empty folder for a result whose place is free, to one process at a time."""
+    check()
     with _own_folder(path) as folder:
-        check_folder(path, overwrite=overwrite)
-        new = folder / "new" / path.name
+        check()  # Another process may have finished it just now.
+        new = folder / "new"
         try:
-            shutil.rmtree(folder / "new", ignore_errors=True)
-            new.mkdir(parents=True)
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
             yield new
-            _publish_folder(new, path, ours)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -106,7 +101,21 @@ def staged_folder(
                 f"{path} cannot be written: {error.strerror}. Free some space, or write elsewhere."
             ) from error
         finally:
-            shutil.rmtree(folder / "new", ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of many results, or keep the one that is there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made: {error.strerror}. Choose another with -o."
+        ) from error
 
 
 def check_folder(path: str | Path, *, overwrite: bool = False) -> None:
@@ -248,11 +257,7 @@ def _publish(folder: Path, path: Path) -> None:
     if not made or made[-1].name != path.name:
         raise OutputError(f"{path} was not written.")
     try:
-        for file in made:
-            # Some libraries write files that their owner alone may read.
-            file.chmod(0o666 & ~_umask())
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+        _finish(made)
         # What belongs to the old file first: a reader would take it for the new one's.
         for stale in set(files_of(path)) - {path} - {path.parent / file.name for file in made}:
             stale.unlink(missing_ok=True)
@@ -268,10 +273,7 @@ def _publish_folder(folder: Path, path: Path, ours: Callable[[str], bool]) -> No
     if not made:
         raise OutputError(f"{path} was not written.")
     try:
-        for file in made:
-            file.chmod(0o666 & ~_umask())
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+        _finish(made)
         _sync_folder(folder)
         if not path.exists():
             folder.rename(path)
@@ -286,6 +288,15 @@ def _publish_folder(folder: Path, path: Path, ours: Callable[[str], bool]) -> No
         _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _finish(files: list[Path]) -> None:
+    """Give files the permissions of new ones, and bring them to the disk."""
+    for file in files:
+        # Some libraries write files that their owner alone may read.
+        file.chmod(0o666 & ~_umask())
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
 
 
 def _umask() -> int:

@@ -29,6 +29,18 @@ class Stored:
         """Return planes that hold physical values already."""
         return cls(tuple(roles), values, (1.0,) * len(roles), (0.0,) * len(roles))
 
+    def only(self, roles: Sequence[str]) -> "Stored":
+        """Return those planes whose role is among these."""
+        at = [index for index, role in enumerate(self.roles) if role in roles]
+        if len(at) == len(self.roles):
+            return self
+        return Stored(
+            tuple(self.roles[index] for index in at),
+            self.values[at],
+            tuple(self.scale[index] for index in at),
+            tuple(self.offset[index] for index in at),
+        )
+
     def plane(self, index: int) -> NDArray[np.float32]:
         """Return a plane (rows, columns) in physical units."""
         return self._physical(index, self.values[index])

@@ -26,7 +26,7 @@ from glacierx.predict.modelfile import (
 )
 from glacierx.scene.staging import check_free
 from glacierx.training.options import TrainOptions
-from glacierx.training.preset import load_preset, presets
+from glacierx.training.preset import load_preset, presets, with_classes
 from glacierx.training.run import Place
 from glacierx.training.train import estimate, open_data, train
 
@@ -72,7 +72,7 @@ def _run(given: dict[str, object]) -> None:
     model = (
         load_network(Path(str(given["init"])))
         if given["init"]
-        else build_model(preset.card, options.seed)
+        else build_model(with_classes(preset.card, *_classes(given)), options.seed)
     )
     licence = str(given["licence"] or model.card.licence)
     card = replace(model.card, name=str(given["name"] or output.stem), licence=licence, scores={})
@@ -98,12 +98,16 @@ def _run(given: dict[str, object]) -> None:
     sys.stdout.write(f"{output}\n")
 
 
+def _classes(given: dict[str, object]) -> list[str | None]:
+    return [str(given[name]) if given[name] else None for name in ("classes", "ice")]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m glacierx.training", description=__doc__)
     parser.add_argument("data", help="a sample file of glacierx train --export")
     parser.add_argument("-o", "--output", required=True)
-    parser.add_argument("--preset", default="starter", choices=presets())
-    for name in ("init", "name", "licence"):
+    parser.add_argument("--preset", default="starter", help=f"{', '.join(presets())}, or a .toml")
+    for name in ("init", "name", "licence", "classes", "ice"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--device", default="auto")
     for name in ("half", "estimate", "resume", "overwrite"):
@@ -111,8 +115,14 @@ def _parser() -> argparse.ArgumentParser:
     hints = get_type_hints(TrainOptions)
     for declared in fields(TrainOptions):
         hint = hints[declared.name]
+        flag = "--" + declared.name.replace("_", "-")
+        if hint is bool:
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, help=declared.metadata["help"]
+            )
+            continue
         parser.add_argument(
-            "--" + declared.name.replace("_", "-"),
+            flag,
             type=next(iter(get_args(hint)), hint),
             choices=declared.metadata["choices"] or None,
             help=str(declared.metadata["help"]).replace("%", "%%"),

@@ -23,13 +23,22 @@ from glacierx.predict.precision import Precision, choose_precision
 from glacierx.simulate.simulate import simulate
 from glacierx.training.augment import Batch
 from glacierx.training.draw import survey
+from glacierx.training.heads import probability_of_label
 from glacierx.training.loop import TIMED_STEPS, Learner, Trust, steps_of
 from glacierx.training.manifest import Row
 from glacierx.training.options import AdaptOptions, TrainOptions
 from glacierx.training.run import Place, judged, learn, view_of
-from glacierx.training.samples import ICE, OTHER, Sample, Source, load_samples, load_source
+from glacierx.training.samples import (
+    ICE,
+    INVALID,
+    OTHER,
+    Sample,
+    Source,
+    load_samples,
+    load_source,
+)
+from glacierx.training.share import LEAST_PX, split_blocks
 from glacierx.training.sources import FileSource, open_sources
-from glacierx.training.split import LEAST_PX, split_blocks
 from glacierx.training.train import check_scaling
 from glacierx.training.validate import Validation, View, rounded_scores, validate
 
@@ -247,7 +256,11 @@ def doubting(doubt: float, precision: Precision) -> Trust:
         network.eval()
         x = batch.x.contiguous(memory_format=torch.channels_last)
         with precision.autocast():
-            p = torch.sigmoid(network(Inputs(x, present=batch.present)).mask[:, 0].float())
+            mask = network(Inputs(x, present=batch.present)).mask.float()
+        if mask.shape[1] > 1:
+            agrees = probability_of_label(mask, batch.label, batch.label < INVALID)
+            return (agrees / doubt).clamp(LEAST_TRUST, 1.0)
+        p = torch.sigmoid(mask[:, 0])
         agrees = torch.where(batch.label == ICE, p, torch.where(batch.label == OTHER, 1 - p, 1.0))
         return (agrees / doubt).clamp(LEAST_TRUST, 1.0)
 

@@ -10,13 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glacierx.predict.tta import VIEWS, turn
+from glacierx.predict.normalise import DIRECTED
+from glacierx.predict.tta import VIEWS, is_upright, turn, turn_planes
+from glacierx.scene.sensors import INDEX, TERRAIN
 from glacierx.training.samples import IGNORED, INVALID
 
 OPTICAL = ("blue", "green", "red", "nir", "swir1", "swir2")
 LEAST_OPTICAL = 3
+# Standard deviations from where a plane is dark to where it is bright.
+SPAN_SD = 4.0
 # How much haze adds and how much light a shadow keeps, by role; the sky is blue.
 HAZE = {"blue": 0.35, "green": 0.28, "red": 0.22, "nir": 0.14, "swir1": 0.05, "swir2": 0.03}
+# What light and sensor do not change: forms of the ground, and ratios of bands.
+STEADY = (*INDEX, *(role for role in TERRAIN if role not in ("elevation", "slope")))
 SKY = {"blue": 0.40, "green": 0.32, "red": 0.26, "nir": 0.22, "swir1": 0.18, "swir2": 0.18}
 
 
@@ -49,15 +55,26 @@ class Augmenter:
             ``none``.
         band_dropout: Chance that a patch loses planes. At least three optical planes, or NIR, stay.
         optional: Planes that may be lost; the others always stay.
+        z_scored: Planes are scaled by means and standard deviations.
     """
 
     def __init__(
-        self, roles: Sequence[str], kind: str, band_dropout: float, optional: Sequence[str]
+        self,
+        roles: Sequence[str],
+        kind: str,
+        band_dropout: float,
+        optional: Sequence[str],
+        *,
+        z_scored: bool = False,
     ) -> None:
+        self._z_scored = z_scored
         self._roles, self._kind, self._dropout = tuple(roles), kind, band_dropout
         self._optional = torch.tensor([role in optional for role in roles])
         self._optical = torch.tensor([role in OPTICAL for role in roles])
         self._measured = torch.tensor([role != "slope" for role in roles])
+        self._steady = torch.tensor([role in STEADY for role in roles])
+        self._directed = torch.tensor([role in DIRECTED for role in roles])
+        self._all_optional = all(role in optional for role in roles if role in DIRECTED)
         self._haze = torch.tensor([HAZE.get(role, 0.0) for role in roles])
         self._sky = torch.tensor([SKY.get(role, 1.0) for role in roles])
 
@@ -65,13 +82,24 @@ class Augmenter:
         """Return another look of a batch; *random* lives on the batch's device."""
         if self._kind == "none":
             return batch
-        batch = turned(batch, random)
+        batch = turned(batch, random, self._roles)
         if self._kind == "full":
-            batch = self._lit(batch, random)
+            batch = self._relit(batch, random)
             batch = covered(batch, random)
         if self._dropout:
             batch = batch.take_out(self._lost(batch, random))
         return batch
+
+    def _relit(self, batch: Batch, random: torch.Generator) -> Batch:
+        """Change light and sensor of planes that lie between 0 and 1, or are brought there."""
+        if not self._z_scored:
+            return self._lit(batch, random)
+        seen = Batch(batch.x / SPAN_SD + 0.5, batch.present, batch.label)
+        lit = (self._lit(seen, random).x - 0.5) * SPAN_SD
+        there = batch.present[..., None, None] * (batch.label != INVALID)[:, None]
+        steady = self._steady.to(lit.device)[None, :, None, None]
+        lit = torch.where(steady, batch.x, lit)
+        return Batch(lit * there, batch.present, batch.label)
 
     def _lit(self, batch: Batch, random: torch.Generator) -> Batch:
         """Change light and sensor: gain, offset, gamma, haze, shadow, saturation, noise.
@@ -118,7 +146,9 @@ class Augmenter:
             lit[:, plane] += noise.roll(shift, (-2, -1))[:, 0]
         valid = (batch.label != INVALID)[:, None]
         there = batch.present[..., None, None] * valid
-        return Batch(lit.clamp(-0.5, 1.5) * there, batch.present, batch.label)
+        steady = self._steady.to(device)[None, :, None, None]
+        lit = torch.where(steady, x, lit.clamp(-0.5, 1.5))
+        return Batch(lit * there, batch.present, batch.label)
 
     def _lost(self, batch: Batch, random: torch.Generator) -> Tensor:
         """Choose the planes that go (batch, roles)."""
@@ -130,6 +160,11 @@ class Augmenter:
 
         chance = 0.15 + 0.45 * uniform(many, 1)
         lost = (uniform(*present.shape) < chance) & self._optional.to(device)
+        directed = self._directed.to(device)
+        # Of a direction all parts go, or none; that is drawn for the first.
+        if directed.any():
+            first = int(directed.nonzero()[0])
+            lost = torch.where(directed, lost[:, first, None] & self._all_optional, lost)
         lost &= (uniform(many, 1) < self._dropout) & present
         left = present & ~lost
         enough = (left & self._optical.to(device)).sum(dim=1) >= LEAST_OPTICAL
@@ -138,15 +173,31 @@ class Augmenter:
         return lost & enough[:, None]
 
 
-def turned(batch: Batch, random: torch.Generator) -> Batch:
-    """Show each patch in one of the eight views of a square."""
+def turned(batch: Batch, random: torch.Generator, roles: Sequence[str] = ()) -> Batch:
+    """Show each patch in one of the eight views of a square.
+
+    Of *roles* those that point somewhere turn along; a patch with one part of a direction alone is
+    shown in the four views that do without the other.
+    """
     views = VIEWS["d4"]
     chosen = torch.randint(
         len(views), (len(batch.x),), generator=random, device=batch.x.device
     ).tolist()
-    x = torch.stack([turn(part, views[k]) for part, k in zip(batch.x, chosen, strict=True)])
-    label = torch.stack([turn(part, views[k]) for part, k in zip(batch.label, chosen, strict=True)])
+    shown = [views[k] for k in chosen]
+    if any(role in DIRECTED for role in roles):
+        there = (batch.present > 0).tolist()
+        shown = [
+            (turns - turns % 2, flip) if is_upright(_present(roles, has)) else (turns, flip)
+            for (turns, flip), has in zip(shown, there, strict=True)
+        ]
+    pairs = list(zip(batch.x, batch.label, shown, strict=True))
+    x = torch.stack([turn_planes(part, view, roles) for part, _, view in pairs])
+    label = torch.stack([turn(part, view) for _, part, view in pairs])
     return Batch(x, batch.present, label)
+
+
+def _present(roles: Sequence[str], has: Sequence[bool]) -> list[str]:
+    return [role for role, there in zip(roles, has, strict=True) if there]
 
 
 def covered(batch: Batch, random: torch.Generator) -> Batch:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glacierx.errors import OptionError, OutlineError
 from glacierx.training.options import TrainOptions
-from glacierx.training.samples import ICE, IGNORED, Source
+from glacierx.training.samples import ICE, IGNORED, Source, as_ice
 
 CELL_PX = 16
 TRIES = 40
@@ -76,7 +76,7 @@ def survey(source: Source) -> Survey:
         filled = np.full(
             (-(-label.shape[0] // CELL_PX) * CELL_PX, shape[1] * CELL_PX), IGNORED, np.uint8
         )
-        filled[: label.shape[0], :columns] = label
+        filled[: label.shape[0], :columns] = as_ice(label, source.ice)
         cells = filled.reshape(-1, CELL_PX, shape[1], CELL_PX)
         at = slice(1 + top // CELL_PX, 1 + top // CELL_PX + cells.shape[0])
         for table, found in zip(tables, (cells == ICE, cells <= ICE), strict=True):

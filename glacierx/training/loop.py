@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import AdamW
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from glacierx.errors import ModelError, OptionError
@@ -21,10 +21,12 @@ from glacierx.predict.normalise import JOINT
 from glacierx.predict.precision import Precision
 from glacierx.training.augment import Augmenter, Batch, resized
 from glacierx.training.draw import Sampler
+from glacierx.training.heads import logit_of_ice
 from glacierx.training.losses import loss_of
 from glacierx.training.options import TrainOptions
-from glacierx.training.samples import ICE, Labels, Source, Values
+from glacierx.training.samples import INVALID, Labels, Source, Values, ice_labels
 from glacierx.training.schedule import learning_rate
+from glacierx.training.terms import parse_weights
 from glacierx.training.validate import joint_minmax, planes_of
 
 TIMED_STEPS = 3
@@ -96,15 +98,16 @@ class Learner:
         self._card, self._options, self._steps = card, options, steps
         self._device, self._precision, self._trust = device, precision, trust
         self._sources = list(sources)
+        self._class_weights = parse_weights(options.class_weights)
+        self._is_ice = torch.zeros(256, dtype=torch.bool, device=device)
+        self._is_ice[list(ice_labels(card.told))] = True
         self.sampler = Sampler(self._sources, options)
         optional = [slot.role for slot in card.inputs if not slot.required]
-        self._augment = Augmenter(card.roles, options.augment, options.band_dropout, optional)
-        self.optimizer = AdamW(
-            self.network.parameters(),
-            lr=options.lr,
-            weight_decay=options.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        self._augment = Augmenter(
+            card.roles, options.augment, options.band_dropout, optional,
+            z_scored=card.normalisation.kind == "fixed",
+        )  # fmt: skip
+        self.optimizer = optimizer_of(self.network, options, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision.name == "fp16")
         self._ema: AveragedModel | None = None
         if options.ema:
@@ -167,14 +170,24 @@ class Learner:
     def _learn(self, windows: Sequence[Window], random: torch.Generator, running: Running) -> None:
         with torch.no_grad():
             batch = self._augment(self._batch(windows), random)
-            target = (batch.label == ICE).float()
-            weight = (batch.label <= ICE).float()
+            weight = (batch.label < INVALID).float()
+            ice = self._is_ice[batch.label.long()]
+            # One plane is of ice; several are told the number of the class.
+            target = ice.float() if len(self._card.classes) == 1 else batch.label
             if self._trust is not None:
                 weight = weight * self._trust(batch, self.average, self.step / self._steps)
         x = batch.x.contiguous(memory_format=torch.channels_last)
         with self._precision.autocast():
-            logits = self.network(Inputs(x, present=batch.present)).mask[:, 0]
-        loss = loss_of(self._options.loss, logits, target, weight, gamma=self._options.focal_gamma)
+            mask = self.network(Inputs(x, present=batch.present)).mask
+        loss = loss_of(
+            self._options.loss,
+            mask[:, 0] if len(self._card.classes) == 1 else mask,
+            target,
+            weight,
+            gamma=self._options.focal_gamma,
+            smoothing=self._options.label_smoothing,
+            class_weights=self._class_weights,
+        )
         self.scaler.scale(loss / self._options.accumulate).backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not np.isfinite(value):
@@ -184,8 +197,8 @@ class Learner:
             )
         running.loss += value
         running.batches += 1
-        found, known = (logits.detach() > 0), weight > 0
-        ice = target > 0
+        found = logit_of_ice(mask.detach(), self._card.told.numbers) > 0
+        known = weight > 0
         running.counts += [
             int((found & ice & known).sum()),
             int(((found | ice) & known).sum()),
@@ -227,6 +240,27 @@ class Learner:
             planes, present = planes_of(values, source.roles, self._card.roles)
             found.append((planes, label, present))
         return found
+
+
+def optimizer_of(network: nn.Module, options: TrainOptions, device: torch.device) -> Optimizer:
+    """Return what takes the steps.
+
+    ``adamw``: Loshchilov and Hutter 2019, arXiv:1711.05101. ``adam``: Kingma and Ba 2015,
+    arXiv:1412.6980. ``sgd``: with momentum, Nesterov's where it is asked for (Sutskever et al.
+    2013).
+    """
+    rate, decay = options.lr, options.weight_decay
+    if options.optimiser == "sgd":
+        return SGD(
+            network.parameters(),
+            lr=rate,
+            weight_decay=decay,
+            momentum=options.momentum,
+            nesterov=options.nesterov,
+        )
+    kind = Adam if options.optimiser == "adam" else AdamW
+    fused = device.type in ("cpu", "cuda")
+    return kind(network.parameters(), lr=rate, weight_decay=decay, fused=fused)
 
 
 def check_network(network: nn.Module, options: TrainOptions) -> None:

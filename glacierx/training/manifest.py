@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from glacierx.errors import OptionError, SceneError
+from glacierx.scene.asked import parse_aux
 from glacierx.training.samples import PARTS
 
 PATHS = ("scene", "labels", "dem", "aoi")
 NUMBERS = ("scale", "offset", "weight", "ignore_border_m", "aoi_buffer_m")
 WHOLE = ("dem_band",)
+AUX = "aux_"
 LARGEST_BYTES = 64 * 2**20
 
 
@@ -35,10 +37,15 @@ class Row:
         aoi_buffer_m: As ``--aoi-buffer-m``.
         dem: As ``--dem``.
         dem_band: As ``--dem-band``.
+        aux: As ``--aux``; several are parted by ``;``. A column ``aux_ROLE`` gives the file of one.
         date: Date of acquisition.
         layer: Layer of a vector file.
         positive: Numbers of a label raster that mean ice.
         ignore: Numbers of a label raster that mean nothing, beside 255 and its nodata.
+        legend: Classes that numbers of a label raster, or values of *label_field*, stand for, for a
+            network of several classes: ``0=background;1=debris;2=ice``. Without one, numbers are
+            those of the network's classes, from 0, and values are their names.
+        label_field: Column of a vector file that holds the class of each outline.
         ignore_border_m: Width of the belt along outlines that is left out.
         split: ``train``, ``validation`` or ``test``.
         region: What may not be on both sides of a split by region.
@@ -59,10 +66,13 @@ class Row:
     aoi_buffer_m: float = 0.0
     dem: str | None = None
     dem_band: int | None = None
+    aux: str | None = None
     date: str | None = None
     layer: str | None = None
     positive: str | None = None
     ignore: str | None = None
+    legend: str | None = None
+    label_field: str | None = None
     ignore_border_m: float | None = None
     split: str | None = None
     region: str | None = None
@@ -153,7 +163,7 @@ def _json_lines(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _row(entry: Mapping[str, Any], where: str, folder: Path) -> Row:
-    given = {str(key).strip(): _cleaned(value) for key, value in entry.items()}
+    given = gather_aux({str(key).strip(): _cleaned(value) for key, value in entry.items()})
     unknown = sorted(set(given) - set(COLUMNS))
     if unknown:
         raise SceneError(
@@ -170,6 +180,8 @@ def _row(entry: Mapping[str, Any], where: str, folder: Path) -> Row:
     if "invalid" in typed:
         marks = (mark.strip() for mark in typed["invalid"].split(";"))
         typed["invalid"] = ";".join(beside(mark, folder) for mark in marks if mark)
+    if "aux" in typed:
+        typed["aux"] = ";".join(placed_aux(typed["aux"], folder, where))
     if typed.get("split", "train") not in PARTS:
         raise SceneError(
             f"{where}: split is {typed['split']!r}. It takes one of: {', '.join(PARTS)}."
@@ -215,6 +227,28 @@ def beside(name: str, folder: Path) -> str:
     if "://" in name or name.startswith("/vsi"):
         return name
     return str(folder / name)
+
+
+def gather_aux(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a line with those of columns ``aux_ROLE`` gathered in the column aux."""
+    named = [key for key in entry if key.startswith(AUX)]
+    files = [f"{key.removeprefix(AUX)}={entry[key]}" for key in named if entry[key]]
+    whole = [*filter(None, [entry.get("aux")]), *files]
+    rest = {key: value for key, value in entry.items() if key not in named}
+    return {**rest, "aux": ";".join(map(str, whole))} if whole else rest
+
+
+def placed_aux(text: str, folder: Path, where: str) -> list[str]:
+    """Return what a line says of rasters beside a scene, ``ROLE=FILE`` each, with whole paths.
+
+    Raises:
+        SceneError: It cannot be understood; the line is named.
+    """
+    try:
+        given = parse_aux([one.strip() for one in text.split(";") if one.strip()])
+    except OptionError as error:
+        raise SceneError(f"{where}: {error}") from error
+    return [f"{role}={beside(target, folder)}" for role, target in given.items()]
 
 
 def check_parts(rows: list[Row], part: str) -> None:

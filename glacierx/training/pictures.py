@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.special import expit
 
 from glacierx.scene.staging import staged
-from glacierx.training.samples import ICE, INVALID, OTHER, Source
+from glacierx.training.samples import ICE, INVALID, OTHER, Source, as_ice
 
 SHOWN = (("swir1", "nir", "red"), ("red", "green", "blue"), ("nir", "red", "green"))
 LARGEST_PX = 1024
@@ -19,6 +19,7 @@ def draw_validation(source: Source, logit: NDArray[np.float32], path: Path) -> N
     """Draw a scene, the probability, and hits (blue), false ice (red), missed ice (yellow)."""
     rows, columns = (min(length, LARGEST_PX) for length in source.shape)
     values, label = source.read(0, 0, rows, columns)
+    label = as_ice(label, source.ice)
     logit = logit[:rows, :columns]
     chosen = next((names for names in SHOWN if set(names) <= set(source.roles)), source.roles[:1])
     planes = [values[source.roles.index(name)] for name in chosen]

@@ -254,13 +254,15 @@ class _Run:
 def judged(card: Card, found: Validation) -> Card:
     """Return a card with the scores and the temperature that held-out scenes gave."""
     pooled = found.pooled()
-    temperature = best_temperature(pooled)
+    if found.seen is None:
+        temperature = best_temperature(pooled)
+        reliable = [reliability(pooled), reliability(pooled, temperature)]
+    else:
+        temperature = found.seen.best_temperature()
+        reliable = [found.seen.reliability(), found.seen.reliability(temperature)]
     scores = {
         "validation": found.rounded(),
-        "reliability": {
-            "before": reliability(pooled),
-            "after": reliability(pooled, temperature),
-        },
+        "reliability": dict(zip(("before", "after"), reliable, strict=True)),
     }
     return replace(card, temperature=round(temperature, 6), scores=scores)
 
@@ -288,6 +290,7 @@ def view_of(model: Model, options: TrainOptions, device: torch.device) -> View:
         device,
         choose_precision(options.precision, device),
         jointly=model.card.normalisation.kind == JOINT,
+        classes=model.card.told,
     )
 
 

@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glacierx.errors import SceneError
+from glacierx.scene.classes import Classes
 from glacierx.scene.staging import staged
 
 OTHER, ICE, INVALID, IGNORED = 0, 1, 254, 255
-"""What a label says: no ice, ice, no data in the scene, nothing known of a pixel that has data."""
+"""What a label says: no ice, ice, no data in the scene, nothing known of a pixel that has data.
+
+Where a network tells several classes apart, a label below `INVALID` is the number of the class."""
 
 PARTS = ("train", "validation", "test")
 FORMAT = "glacierx samples 1"
@@ -38,6 +41,7 @@ class Source(Protocol):
         group: Scenes whose scores are pooled.
         weight: How often it is drawn, relative to its size.
         about: What a record says of it.
+        ice: Labels that are ice.
     """
 
     @property
@@ -56,6 +60,8 @@ class Source(Protocol):
     def weight(self) -> float: ...  # noqa: D102
     @property
     def about(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def ice(self) -> tuple[int, ...]: ...  # noqa: D102
 
     def read(self, top: int, left: int, rows: int, columns: int) -> tuple[Values, Labels]:
         """Read a window, which may reach beyond the scene.
@@ -84,6 +90,7 @@ class Sample:
     group: str = "all"
     weight: float = 1.0
     about: Mapping[str, Any] = field(default_factory=dict)
+    ice: tuple[int, ...] = (ICE,)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -131,7 +138,26 @@ def load_source(source: Source) -> Sample:
         source.group,
         source.weight,
         source.about,
+        source.ice,
     )
+
+
+def ice_labels(classes: Classes) -> tuple[int, ...]:
+    """Return the labels that are ice for a network that tells these classes apart."""
+    return classes.numbers if len(classes.names) > 1 else (ICE,)
+
+
+def as_ice(label: Labels, ice: Sequence[int]) -> Labels:
+    """Return labels that only tell ice from other ground; what is not known stays so.
+
+    Args:
+        label: Labels (rows, columns).
+        ice: Those that are ice.
+    """
+    table = np.full(256, OTHER, np.uint8)
+    table[INVALID:] = INVALID, IGNORED
+    table[list(ice)] = ICE
+    return table[label]
 
 
 def save_samples(
@@ -162,6 +188,7 @@ def save_samples(
             "name": sample.name, "roles": list(sample.roles), "gsd_m": sample.gsd_m,
             "part": sample.part, "group": sample.group, "weight": sample.weight,
             "about": dict(sample.about),
+            **({} if sample.ice == (ICE,) else {"ice": list(sample.ice)}),
         })  # fmt: skip
     text = json.dumps({"format": FORMAT, "about": dict(about), "samples": listed}, sort_keys=True)
     arrays["card"] = np.frombuffer(text.encode(), np.uint8)
@@ -237,4 +264,12 @@ def _sample(entry: Mapping[str, Any], values: NDArray[Any], label: NDArray[Any])
         str(entry["group"]),
         float(entry["weight"]),
         dict(entry["about"]),
+        _ice_of(entry),
     )
+
+
+def _ice_of(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    ice = tuple(int(number) for number in entry.get("ice", (ICE,)))
+    if not ice or not all(0 <= number < INVALID for number in ice):
+        raise ValueError(f"the ice of {entry['name']} is {ice}, which are no labels")
+    return ice

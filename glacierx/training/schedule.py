@@ -13,7 +13,9 @@ def learning_rate(options: TrainOptions, step: int, steps: int) -> float:
 
     ``one-cycle``: up from a 25th over the first tenth, then down along a cosine (Smith and Topin
     2019, doi:10.1117/12.2520589). ``cosine``: down along one. ``cosine-restarts``: down along
-    cosines of growing length (Loshchilov and Hutter 2017, arXiv:1608.03983).
+    cosines of growing length (Loshchilov and Hutter 2017, arXiv:1608.03983). ``multistep``: times a
+    factor after each of some epochs. ``poly``: down along a power of what is left (Liu et al. 2015,
+    arXiv:1506.04579).
 
     Args:
         options: The schedule and its numbers.
@@ -25,7 +27,13 @@ def learning_rate(options: TrainOptions, step: int, steps: int) -> float:
         return high
     if options.schedule == "cosine-restarts":
         return _down(high, low, _since_restart(options, step * options.epochs / steps))
+    if options.schedule == "multistep":
+        epoch = step * options.epochs // steps
+        passed = sum(epoch >= milestone for milestone in options.milestone_epochs)
+        return max(high * options.milestone_factor**passed, low)
     share = step / max(1, steps)
+    if options.schedule == "poly":
+        return low + (high - low) * float((1 - share) ** options.poly_power)
     if options.schedule == "cosine":
         return _down(high, low, share)
     if share < WARM_UP:

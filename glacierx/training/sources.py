@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from glacierx.errors import GlacierxError, OptionError
 from glacierx.predict.card import Card
 from glacierx.predict.normalise import JOINT, Normaliser
 from glacierx.predict.sample import fit_normaliser, sample_scene
+from glacierx.scene.classes import Classes
+from glacierx.scene.classmask import numbered, open_classes
 from glacierx.scene.handle import Handle
 from glacierx.scene.icemask import OutlineMask, check_effect, open_ice_mask
 from glacierx.scene.icewindow import IceMask, MaskChoice
@@ -29,9 +32,11 @@ from glacierx.training.samples import (
     Labels,
     Source,
     Values,
+    ice_labels,
     load_source,
     overlap,
 )
+from glacierx.training.scaling import moments, scaled_by
 
 Progress = Callable[[int, int, str], None]
 MEMORY_BYTES = 2 * 2**30
@@ -75,22 +80,26 @@ class FileSource(Handle):
                 aoi_buffer_m=row.aoi_buffer_m,
                 dem=row.dem,
                 dem_band=row.dem_band,
+                aux=[one for one in (row.aux or "").split(";") if one],
                 date=row.date,
             )
             closing.callback(self.scene.close)
             card.check(self.scene)
             self.name = row.name
             self.roles = tuple(role for role in card.roles if role in self.scene.available)
+            self._needed = card.needed
             self.shape = self.scene.grid.shape
             self.gsd_m = self.scene.grid.gsd_m
             self.part = row.split or "train"
             self.region = row.region
             self.group = row.group or self.scene.sensor or "all"
             self.weight = row.weight
-            choice = MaskChoice(layer=row.layer, positive=row.positive, is_truth=True)
-            self._mask: IceMask = open_ice_mask(row.labels, choice)
+            self.ice = ice_labels(card.told)
+            self._mask: IceMask = open_labels(row, card.told)
             closing.callback(self._mask.close)
-            check_effect(choice, self._mask, prefix="")
+            said = {"legend": row.legend, "label_field": row.label_field}
+            self._said = {key: text for key, text in said.items() if text is not None}
+            self._kinds = _kinds_of(card.told)
             self._mask.place(self.scene.grid, align=True)
             self._ignored = self._open_ignored(row)
             if self._ignored is not None:
@@ -128,11 +137,23 @@ class FileSource(Handle):
         return {
             "inputs": self.scene.fingerprints(),
             "labels": fingerprint(self._mask.path),
+            **self._beside(),
             "sensor": self.scene.sensor,
             "date": self.scene.date,
             "ignore_border_m": self._belt_m,
+            **self._said,
             **self._place(),
         }
+
+    def _beside(self) -> dict[str, Any]:
+        """Say what else the planes are made of: the DEM, and other rasters."""
+        said: dict[str, Any] = {}
+        if self.scene.dem is not None and self.scene.from_dem(self.roles):
+            said["dem"] = self.scene.dem.describe()
+        taken = {
+            role: self.scene.aux[role].describe() for role in self.roles if role in self.scene.aux
+        }
+        return {**said, **({"aux": taken} if taken else {})}
 
     def _place(self) -> dict[str, Any]:
         """Say where the scene lies, or that its mountains are nowhere."""
@@ -154,10 +175,10 @@ class FileSource(Handle):
         inner, outer = overlap(self.shape, top, left, rows, columns)
         if inner[0].stop > inner[0].start and inner[1].stop > inner[1].start:
             window = Window.from_slices(*inner)
-            raster = self.scene.read(window, self.roles)
+            raster = self.scene.read(window, self.roles, self._needed)
             values[:, *outer] = self._normaliser(raster.values, raster.valid)
             found = self._labels(inner)
-            found[~self.scene.inside(window) & (found <= ICE)] = IGNORED
+            found[~self.scene.inside(window) & (found < INVALID)] = IGNORED
             found[~raster.valid] = INVALID
             label[outer] = found
         return values, label
@@ -172,7 +193,8 @@ class FileSource(Handle):
             wide.append(slice(first, min(length, part.stop + reach)))
             core.append(slice(part.start - first, part.stop - first))
         there = self._mask.read(Window.from_slices(*wide))
-        label = np.where(there.ice, np.uint8(ICE), np.uint8(OTHER))
+        # Of a class that is not known the number is 255, as here.
+        label = np.where(there.ice, *self._kinds) if there.kind is None else there.kind.copy()
         label[~there.valid] = IGNORED
         if self._ignored is not None:
             label[self._ignored.invalid(Window.from_slices(*wide))] = IGNORED
@@ -192,6 +214,63 @@ class FileSource(Handle):
     def close(self) -> None:
         """Close every file."""
         self._closing.close()
+
+
+def open_labels(row: Row, classes: Classes) -> IceMask:
+    """Open the labels of a line of a manifest for a network that tells these classes apart.
+
+    Raises:
+        OptionError: They do not say which of its classes the ground is of.
+    """
+    choice = MaskChoice(
+        layer=row.layer, positive=row.positive, legend=row.legend, field=row.label_field,
+        is_truth=True,
+    )  # fmt: skip
+    several = len(classes.names) > 1
+    if not several and (row.legend or row.label_field):
+        raise OptionError(
+            f"{row.name}: legend and label_field are for networks of several classes, and this one "
+            "tells ice from other ground. Say which numbers are ice with positive."
+        )
+    mask = (
+        open_classes(row.labels, choice, classes) if several else open_ice_mask(row.labels, choice)
+    )
+    try:
+        numbers = not (isinstance(mask, OutlineMask) or mask.tells_kinds or row.positive)
+        if numbers and len(classes.names) > 2:
+            mask.close()
+            choice = replace(choice, legend=numbered(classes.names))
+            mask = open_classes(row.labels, choice, classes)
+        check_effect(choice, mask, prefix="")
+        _check_classes(row, mask, classes)
+    except BaseException:
+        mask.close()
+        raise
+    return mask
+
+
+def _check_classes(row: Row, mask: IceMask, classes: Classes) -> None:
+    listed = ", ".join(classes.names)
+    if mask.tells_kinds:
+        more = set(mask.classes.names if mask.classes else ()) - set(classes.names)
+        if more:
+            raise OptionError(
+                f"{row.name}: the labels name the classes {', '.join(sorted(more))}, and the "
+                f"network tells {listed} apart. Give a legend with these names."
+            )
+    elif len(classes.names) > 1 and (len(classes.ice) > 1 or classes.elsewhere is None):
+        raise OptionError(
+            f"{row.name}: the labels tell ice from other ground, and the network tells {listed} "
+            "apart. Give label_field, or a raster of classes with a legend."
+        )
+
+
+def _kinds_of(classes: Classes) -> tuple[np.uint8, np.uint8]:
+    """Return the labels of ice and of other ground, for labels that tell no more."""
+    if len(classes.names) == 1:
+        return np.uint8(ICE), np.uint8(OTHER)
+    elsewhere = classes.elsewhere or classes.names[0]
+    return np.uint8(classes.numbers[0]), np.uint8(classes.names.index(elsewhere))
 
 
 def open_sources(
@@ -240,6 +319,31 @@ def open_sources(
     return found
 
 
+def rough_scaling(rows: Sequence[Row], card: Card) -> Card:
+    """Scale roles by samples of all scenes, so that 16 bits hold their values.
+
+    What the scenes for training alone say is found once it is known which those are.
+
+    Args:
+        rows: Lines of a manifest.
+        card: What the network takes.
+
+    Raises:
+        GlacierxError: A scene or its labels cannot be used; the message begins with its name.
+    """
+    planes = len(card.roles)
+    count, total, squares = np.zeros((3, planes))
+    bare = scaled_by(card, np.zeros(planes), np.ones(planes))
+    for row in rows:
+        with named(row.name), FileSource(row, bare) as source:
+            sample = sample_scene(source.scene, source.roles).astype(np.float64)
+            at = [card.roles.index(role) for role in source.roles]
+            count[at] += sample.shape[1]
+            total[at] += sample.sum(axis=1)
+            squares[at] += (sample**2).sum(axis=1)
+    return scaled_by(card, *moments(count, total, squares, card.roles))
+
+
 @contextmanager
 def named(name: str) -> Iterator[None]:
     """Begin the message of an error with the scene that it is of."""
@@ -252,7 +356,7 @@ def named(name: str) -> Iterator[None]:
 
 
 def belt(label: Labels, width_m: float, pixel_m: tuple[float, float]) -> NDArray[np.bool_]:
-    """Return True within a distance of where ice and known other ground meet.
+    """Return True within a distance of where ice and known other ground, or two classes, meet.
 
     Args:
         label: Labels (rows, columns).
@@ -260,9 +364,11 @@ def belt(label: Labels, width_m: float, pixel_m: tuple[float, float]) -> NDArray
         pixel_m: Height and width of a pixel.
     """
     near = np.zeros(label.shape, bool)
-    for kind, across in ((ICE, OTHER), (OTHER, ICE)):
-        if (label == across).any():
-            far = ndimage.distance_transform_edt(label != across, sampling=pixel_m)
+    known = label < INVALID
+    for kind in np.unique(label[known]):
+        across = known & (label != kind)
+        if across.any():
+            far = ndimage.distance_transform_edt(~across, sampling=pixel_m)
             # The line lies half a pixel before the first centre beyond it.
             near |= (label == kind) & (far - min(pixel_m) / 2 < width_m)
     return near

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from glacierx.errors import ExtraError, ModelError
 from glacierx.predict.card import Card
@@ -13,10 +15,30 @@ from glacierx.predict.precision import choose_precision
 from glacierx.training.loop import Learner, steps_of
 from glacierx.training.options import SplitOptions, TrainOptions
 from glacierx.training.run import Place, learn
-from glacierx.training.samples import Source, load_samples, save_samples
+from glacierx.training.samples import ICE, Source, ice_labels, load_samples, save_samples
+from glacierx.training.scaling import fit_scaling, needs_fitting, scaled_by
 from glacierx.training.split import split_sources
 
 Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Labelled scenes, before it is said which of them are kept back.
+
+    Attributes:
+        sources: The scenes.
+        card: What they are scaled for.
+        regions: The region of each, where the manifest says one.
+        said: The manifest says what each is for.
+        about: What a sample file says of them; None for a manifest.
+    """
+
+    sources: tuple[Source, ...]
+    card: Card
+    regions: tuple[str | None, ...]
+    said: bool
+    about: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -26,10 +48,13 @@ class Data:
     Attributes:
         sources: The scenes, each with its part.
         about: What a card says of them.
+        card: What the network takes; with the means and standard deviations of the training
+            scenes, where it wants those.
     """
 
     sources: tuple[Source, ...]
     about: Mapping[str, Any]
+    card: Card
 
 
 @dataclass(frozen=True)
@@ -93,38 +118,72 @@ def open_data(
     Raises:
         GlacierxError: A scene or its labels cannot be used; the message begins with its name.
     """
+    with open_scenes(path, card, split.ignore_border_m, progress=progress) as scenes:
+        yield part_scenes(scenes, card, split, options=options)
+
+
+@contextmanager
+def open_scenes(
+    path: str | Path, card: Card, ignore_border_m: float = 0.0, *, progress: Progress | None = None
+) -> Iterator[Scenes]:
+    """Open labelled scenes and check every pixel of them; see `open_data`."""
     if Path(path).suffix.lower() == ".npz":
         samples, about = load_samples(path)
+        if needs_fitting(card):
+            card = _scaled_as(about, card)
         check_scaling(about, card, Path(path).name)
-        yield Data(tuple(samples), about)
+        yield Scenes(tuple(samples), card, (None,) * len(samples), True, about)
         return
     with ExitStack() as closing:
-        sources, regions, said = _open_files(path, card, split, closing, progress)
-        parts = split_sources(
-            sources,
-            split,
-            seed=options.seed,
-            said=said,
-            regions=regions,
-            patch_px=options.patch_px,
-        )
-        yield Data(
-            tuple(parts),
-            {"scaling": scaling_of(card), "split": split.as_record(), **_seen(parts)},
-        )
+        yield _open_files(path, card, ignore_border_m, closing, progress)
+
+
+def part_scenes(scenes: Scenes, card: Card, split: SplitOptions, *, options: TrainOptions) -> Data:
+    """Say which scenes are kept back, and scale all of them by those that are not.
+
+    The parts of a sample file hold, unless it is split into folds.
+    """
+    if scenes.about is not None and not split.folds:
+        return Data(scenes.sources, scenes.about, scenes.card)
+    parts = split_sources(
+        scenes.sources,
+        split,
+        seed=options.seed,
+        said=scenes.said,
+        regions=scenes.regions,
+        patch_px=options.patch_px,
+    )
+    fitted = scenes.card
+    if needs_fitting(card):
+        parts, fitted = fit_scaling(parts, fitted)
+    about = {"scaling": scaling_of(fitted), "split": split.as_record(), **_seen(parts)}
+    return Data(tuple(parts), about, fitted)
+
+
+def _scaled_as(about: Mapping[str, Any], card: Card) -> Card:
+    """Take the means and standard deviations that a sample file was made with."""
+    try:
+        scaling = dict(about["scaling"])
+        if scaling["kind"] == "fixed" and scaling["roles"] == list(card.roles):
+            mean, std = (np.array(scaling[key], np.float64) for key in ("mean", "std"))
+            return scaled_by(card, mean, std)
+    except (KeyError, TypeError, ValueError):
+        pass
+    # What does not fit is refused with words.
+    return card
 
 
 def _open_files(
     path: str | Path,
     card: Card,
-    split: SplitOptions,
+    ignore_border_m: float,
     closing: ExitStack,
     progress: Progress | None,
-) -> tuple[list[Source], list[str | None], bool]:
+) -> Scenes:
     # A machine without rasterio trains from a sample file and never comes here.
     try:
         from glacierx.training.manifest import check_parts, read_manifest  # noqa: PLC0415
-        from glacierx.training.sources import open_sources  # noqa: PLC0415
+        from glacierx.training.sources import open_sources, rough_scaling  # noqa: PLC0415
     except ImportError as error:
         raise ExtraError(
             f"The scenes of a manifest need a library that is not installed here: {error}. Export "
@@ -133,17 +192,22 @@ def _open_files(
 
     rows = read_manifest(path)
     check_parts(rows, "train")
-    sources = open_sources(
-        rows, card, closing, ignore_border_m=split.ignore_border_m, progress=progress
-    )
-    return sources, [row.region for row in rows], rows[0].split is not None
+    if needs_fitting(card):
+        card = rough_scaling(rows, card)
+    sources = open_sources(rows, card, closing, ignore_border_m=ignore_border_m, progress=progress)
+    regions = tuple(row.region for row in rows)
+    return Scenes(tuple(sources), card, regions, rows[0].split is not None)
 
 
 def scaling_of(card: Card) -> dict[str, Any]:
-    """Return the planes of a network and how they are scaled, which sample files are made for."""
+    """Return a network's planes, their scaling and its classes, which sample files are made for."""
     scaling = card.normalisation
+    classes: dict[str, Any] = {}
+    if len(card.classes) > 2 or ice_labels(card.told) != (ICE,):
+        classes = {"classes": list(card.classes), "ice": list(card.ice)}
     return {"roles": list(card.roles), "kind": scaling.kind, "low": scaling.low,
-            "high": scaling.high, "mean": list(scaling.mean), "std": list(scaling.std)}  # fmt: skip
+            "high": scaling.high, "mean": list(scaling.mean), "std": list(scaling.std),
+            **classes}  # fmt: skip
 
 
 def check_scaling(about: Mapping[str, Any], card: Card, name: str) -> None:
@@ -154,8 +218,8 @@ def check_scaling(about: Mapping[str, Any], card: Card, name: str) -> None:
     """
     if about.get("scaling") != scaling_of(card):
         raise ModelError(
-            f"{name} was made for another network: its planes or their scaling differ. Export it "
-            "again with the same --preset or --init."
+            f"{name} was made for another network: its planes, their scaling or its classes "
+            "differ. Export it again with the same --preset or --init."
         )
 
 
@@ -235,4 +299,5 @@ def train(
         >>> model = train("scenes.csv", build_model(preset.card), preset.train_options(epochs=20))
     """
     with open_data(data, model.card, split, options=options, progress=progress) as opened:
+        model = replace(model, card=opened.card)
         return learn(model, opened.sources, options, place, about=opened.about, progress=progress)

@@ -21,7 +21,8 @@ def tasks(path, text, **defaults):
 def test_every_flag_of_extract_that_says_how_a_scene_is_done_is_a_column():
     # What is said of the run, or names a file of results.
     others = {
-        "path", "output", "probability", "mask", "log", "always_hash", "overwrite", "resume",
+        "path", "output", "probability", "mask", "class_map", "log", "always_hash", "overwrite",
+        "resume",
         "profile", "only_estimate", "config", "no_progress", "verbose", "quiet", "debug",
         "allow_vrt", "report", "picture", "picture_px", "overlay_px",
         "analyst", "cog", "format", "geolocation_m", "image_id", "instrument", "region",

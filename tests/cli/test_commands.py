@@ -167,6 +167,11 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_a_misspelt_command_is_told_which_one_it_is_like():
+    assert "Did you mean extract?" in run("extrct", code=2)
+    assert "Did you mean" not in run("photosynthesis", code=2)
+
+
 def test_quiet_says_nothing_and_verbose_says_more(scene, tmp_path):
     quiet = run("extract", scene, "-o", tmp_path / "a.gpkg", "-q")
     assert quiet.stderr == ""
@@ -174,7 +179,11 @@ def test_quiet_says_nothing_and_verbose_says_more(scene, tmp_path):
     plain = run("extract", scene, "-o", tmp_path / "b.gpkg")
     assert plain.stderr.count("Warning: ") == 1
     assert "There is no DEM" in plain.stderr
-    assert "glaciers in" in plain.stderr
+    model = gx.read_record(tmp_path / "b.gpkg", "complexes")["model"]["name"]
+    found = re.search(r"^(\d+) glaciers? in \d+ complex(?:es)?, ([\d.]+) km2, by (.*)$",
+                      plain.stderr, re.MULTILINE)  # fmt: skip
+    areas = gx.read_outlines(tmp_path / "b.gpkg")["area_km2"]
+    assert found.groups() == (str(len(areas)), f"{areas.sum():.2f}", model)
 
 
 def test_a_config_file_sets_options_and_flags_win(scene, tmp_path):

@@ -63,6 +63,16 @@ def test_extract_keeps_rasters_and_a_log_beside_a_folder(scene, dem, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["work", "new", "lock"])
+def test_a_folder_may_have_the_name_of_what_lies_beside_its_work(scene, dem, tmp_path, name):
+    run("extract", scene, "--model", "ndsi", "--dem", dem, "--format", "rgi7", "-o",
+        tmp_path / name)  # fmt: skip
+    assert (tmp_path / name / f"{name}-G.shp").exists()
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        ["dem.tif", "scene.tif", name]
+    )
+
+
 def test_convert_goes_between_files_by_their_ending(scene, dem, tmp_path):
     run("extract", scene, "--dem", dem, "--model", "ndsi", "-o", tmp_path / "o.gpkg")
     made = gx.read_outlines(tmp_path / "o.gpkg")

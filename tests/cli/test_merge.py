@@ -1,6 +1,7 @@
 """glacierx merge as a user runs it."""
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_a_folder_of_results_becomes_one_file(results, tmp_path):
     region = tmp_path / "region.gpkg"
     done = run_command("merge", results, "-o", region)
     assert done.stdout.split() == [str(region)]
-    assert "1 glaciers in 1 complexes, 0 of them joined, of 2 scenes" in done.stderr
+    assert re.search(r"1 glacier in 1 complex, [0-9.]+ km2, of 2 scenes; 0 joined", done.stderr)
     [row] = gx.read_outlines(region).rows()
     assert (row["source"], row["rule"], row["src_date"]) == ("east", "newest", "2021-08-01")
     assert row["area_km2"] == pytest.approx(np.pi * 0.25**2, rel=0.01)
@@ -44,6 +45,17 @@ def test_a_folder_of_results_becomes_one_file(results, tmp_path):
     assert again.read_bytes() == region.read_bytes()
     run_command("merge", results, "-o", tmp_path / "region.shp", "-q")
     assert gx.read_outlines(tmp_path / "region.shp")["source"].tolist() == ["east"]
+
+
+def test_a_region_goes_into_the_folder_of_a_format(results, tmp_path):
+    run_command(
+        "merge", results, "--format", "rgi7", "--region", "11", "-o", tmp_path / "rgi", "-q"
+    )
+    [glacier] = gx.read_result(tmp_path / "rgi")[0]["glaciers"].rows()
+    assert glacier["src_date"] == "2021-08-01"
+    assert glacier["area_km2"] == pytest.approx(np.pi * 0.25**2, rel=0.01)
+    line = run_command("merge", results, "--region", "11", "-o", tmp_path / "r.gpkg", code=2)
+    assert "Give one with --format" in line
 
 
 def test_a_region_in_the_folder_of_its_scenes_is_left_out(results):

@@ -169,7 +169,7 @@ USAGE = [
     (
         ("--preset", "nonsense", "-o", "m.safetensors"),
         2,
-        "no preset 'nonsense'. Known: chu2022, st",
+        "no preset 'nonsense'. Known: chu2022, de",
     ),
     ((), 2, "Give the file of the model with -o"),
     (("-o", "m.pt"), 6, "give it the ending .safetensors"),

@@ -4,6 +4,8 @@ import json
 import sqlite3
 import warnings
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +122,19 @@ def test_oggm_takes_them_as_they_are(oggm, geopandas, result, layers, dem, tmp_p
         assert one.rgi_date == 2019  # the last year that OGGM takes; the scene is of 2023
         assert one.rgi_region == "11"
     assert glaciers[0].name == "Grüner Ferner"
+
+
+def test_the_example_of_oggm_makes_a_directory_of_each_glacier(oggm, tmp_path):
+    path = Path(__file__).parents[2] / "examples" / "outlines_in_oggm.py"
+    specification = spec_from_file_location("outlines_in_oggm", path)
+    example = module_from_spec(specification)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # They are OGGM's.
+        specification.loader.exec_module(example)
+        made = example.main(tmp_path)
+    found = gx.read_result(tmp_path / "alps")[0]["glaciers"]
+    assert made == len(found) > 5
+    assert len(list(tmp_path.glob("per_glacier/**/centerlines.pkl"))) == made
 
 
 def test_a_geopackage_is_whole_and_names_its_extensions(result):

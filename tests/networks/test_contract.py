@@ -5,24 +5,42 @@ import json
 
 import pytest
 import torch
+from narrow_networks import NARROW, SMALL
 
 from glacierx.errors import ModelError
 from glacierx.networks import ARCHITECTURES, architectures, build
 from glacierx.networks.layers import Inputs, Output
 
-SMALL = {
-    "attention_deeplabv3plus": {"depth": 18, "widths": [8, 8, 16, 16, 32], "pyramid_width": 16},
-    "deeplabv3plus": {"depth": 18, "widths": [8, 8, 16, 16, 32], "pyramid_width": 16},
-}
-# The same architectures otherwise, after a colon: a stem of stride 2, finer maps, told of planes.
+# The same architectures otherwise, after a colon: a stem of stride 2, finer maps, told of planes,
+# other encoders and units.
 OTHERWISE = {
     "attention_deeplabv3plus:starter": {
         "depth": 18, "widths": [8, 8, 8, 16, 32], "stem_stride": 2, "rates": [2, 4, 6],
         "pyramid_width": 16, "low_width": 4, "skips": [2, 1, 0], "decoder_widths": [16, 8, 8],
         "presence": True, "dropouts": [0.2, 0.0],
     },
+    "deeplabv3plus:drn": {
+        "encoder": "drn", "encoder_arguments": {**NARROW["drn"], "dropout": 0.1},
+        "rates": [1, 3], "pyramid_width": 8, "low_width": None, "decoder_layers": 2,
+        "separable": True, "branch": "maxpool", "presence": True,
+    },
     "deeplabv3plus:fine": {
         "depth": 18, "widths": [8, 8, 8, 16, 32], "pyramid_width": 16, "skips": [3, 0],
+    },
+    "fcn:16": {"encoder": "resnet18", "encoder_arguments": NARROW["resnet18"], "out_stride": 16},
+    "unet:aspp": {
+        "encoder": "plain", "encoder_arguments": {**NARROW["plain"], "activated": "leaky"},
+        "bottleneck": "aspp", "bottleneck_width": 8, "rates": [1, 2], "activated": "leaky",
+        "dropout": 0.2, "up": "bilinear", "head_kernel": 1,
+    },
+    "unet:normless": {
+        "encoder": "plain", "encoder_arguments": {**NARROW["plain"], "norm": False, "stem": 6,
+                                                  "activated": "elu", "residual": True},
+        "norm": False, "residual": True, "activated": "elu", "cse": True, "convolutions": 1,
+    },
+    "unet:recurrent": {
+        "encoder": "plain", "encoder_arguments": {**NARROW["plain"], "recurrent": 2},
+        "recurrent": 2, "up": "convt",
     },
 }  # fmt: skip
 EVERY = {**SMALL, **OTHERWISE}

@@ -17,7 +17,7 @@ ALL = OutlineOptions(min_area_km2=0)
 def measure(path, aoi=None):
     with open_prediction(path, aoi=aoi) as prediction:
         outlines = trace_outlines(prediction, ALL)
-        return outlines, zonal_columns(outlines, prediction)
+        return outlines, zonal_columns(outlines, prediction).columns
 
 
 def test_mean_probability_of_each_outline(make_probability):
@@ -116,5 +116,5 @@ def test_every_pixel_of_ice_is_counted_once(tmp_path_factory, seed):
 def test_no_outlines_have_no_columns_of_their_own(make_probability):
     with open_prediction(make_probability(np.zeros((20, 20), int))) as prediction:
         empty = Outlines(as_geometries([]), prediction.grid.crs, {})
-        columns = zonal_columns(empty, prediction)
+        columns = zonal_columns(empty, prediction).columns
     assert all(len(values) == 0 for values in columns.values())

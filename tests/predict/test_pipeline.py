@@ -54,7 +54,7 @@ class Memory:
         self.grid = SimpleNamespace(columns=values.shape[2])
         self.asked = []
 
-    def read_stored(self, window, roles):
+    def read_stored(self, window, roles, needed=None):
         first, last = int(window.row_off), int(window.row_off + window.height)
         self.asked.append((first, last))
         planes = self.values[:, first:last]
@@ -78,7 +78,7 @@ def run(scene, *, network=None, patch_px=1024, keep=0.9, batch=1, done=lambda pa
     engine = engine_for(network or Shown(), len(scene.values), batch=batch)
     tiling = Tiling(scene.values.shape[1:], patch_px, keep)
     profile = Profile()
-    reader = Reader(scene, ROLES[: len(scene.values)], tiling, 0, profile)
+    reader = Reader(scene, ROLES[: len(scene.values)], (), tiling, 0, profile)
     parts = list(run_network(reader, tiling, engine, 1, profile=profile, done=done))
     return (
         np.concatenate([steps for steps, _ in parts], axis=1)[0],
@@ -90,7 +90,7 @@ def run(scene, *, network=None, patch_px=1024, keep=0.9, batch=1, done=lambda pa
 def rows_of(scene, profile):
     """Begin a run of patches of 64 pixels, for those who stop it half way."""
     tiling = Tiling(scene.values.shape[1:], 64)
-    reader = Reader(scene, ROLES[:1], tiling, 0, profile)
+    reader = Reader(scene, ROLES[:1], (), tiling, 0, profile)
     return run_network(reader, tiling, engine_for(Shown()), 1, profile=profile)
 
 
@@ -238,10 +238,10 @@ def test_other_errors_of_a_network_are_not_taken_for_memory():
 
 def test_what_is_damaged_below_stops_the_run_after_the_rows_above():
     class Damaged(Memory):
-        def read_stored(self, window, roles):
+        def read_stored(self, window, roles, needed=None):
             if window.row_off >= 256:
                 raise SceneError("cut short")
-            return super().read_stored(window, roles)
+            return super().read_stored(window, roles, needed)
 
     rows = rows_of(Damaged(numbers(600, 70)), Profile())
     before = threading.active_count()

@@ -428,7 +428,7 @@ def test_memory_does_not_grow_with_height(tmp_path, monkeypatch):
     with open_scene(path, scale=1.0) as scene:
         original = scene.read_stored
 
-        def read(window, roles):
+        def read(window, roles, needed):
             spans.append((window.row_off, window.row_off + window.height))
             return original(window, roles)
 

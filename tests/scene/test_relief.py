@@ -10,7 +10,8 @@ from rasterio.windows import Window
 
 from glacierx.scene.geodesy import GEOD, LONLAT, transform_points
 from glacierx.scene.grid import Grid
-from glacierx.scene.relief import Relief, bridge, cubic, metric, slope, smooth_field
+from glacierx.scene.interpolation import bridge, cubic
+from glacierx.scene.relief import Relief, metric, slope, smooth_field
 from glacierx.scene.scene import open_scene
 from glacierx.scene.terrain import Dem
 

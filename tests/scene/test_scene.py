@@ -17,10 +17,12 @@ from rasterio.windows import Window
 from glacierx.errors import GridError, MissingBandError, OptionError, SceneError
 from glacierx.outlines.geopackage import write_layers
 from glacierx.outlines.outlines import Outlines, as_geometries
+from glacierx.scene.dates import parse_date
 from glacierx.scene.geodesy import transform_points
 from glacierx.scene.grid import Grid
 from glacierx.scene.provenance import fingerprint
-from glacierx.scene.scene import open_scene, parse_date
+from glacierx.scene.scene import open_scene
+from glacierx.scene.sensors import TERRAIN
 
 GRID = utm_grid((40, 50))
 RAMP = np.arange(2000, dtype="uint16").reshape(1, 40, 50) + 1
@@ -401,7 +403,7 @@ def test_elevation_and_slope_come_from_the_dem(ramp, make_dem):
     heights = 3000 - 5.0 * np.arange(50)[None, :].repeat(40, axis=0)
     with open_scene(ramp(), dem=make_dem(heights, GRID)) as scene:
         assert scene.roles == ("green",)
-        assert scene.available == ("green", "elevation", "slope")
+        assert scene.available == ("green", *TERRAIN)
         raster = scene.read(Window(10, 5, 7, 3), ["slope", "green", "elevation"])
         assert [scene.unit(role) for role in ("elevation", "slope")] == ["m", "degrees"]
         assert len(scene.read(scene.grid.window).values) == 1
@@ -418,7 +420,7 @@ def test_a_band_of_the_scene_comes_before_the_dem(ramp, make_dem):
     values = np.concatenate([RAMP, np.full_like(RAMP, 1234)])
     path = ramp(values, descriptions=("green", "elev_m"))
     with open_scene(path, dem=make_dem(np.full((40, 50), 5678), GRID)) as scene:
-        assert scene.available == ("green", "elevation", "slope")
+        assert scene.available == ("green", "elevation", *TERRAIN[1:])
         assert scene.from_dem(["slope", "elevation", "green"]) == ("slope",)
         raster = scene.read(scene.grid.window, ["elevation", "slope"])
     assert np.all(raster.values[0] == 1234)
@@ -455,17 +457,27 @@ def test_no_warning_where_heights_lack_under_invalid_pixels_alone(ramp, make_dem
             scene.read(scene.grid.window, ["elevation"])
 
 
-@pytest.mark.parametrize("kind", ["zeros and ones", "values", "range", "bits", "other grid"])
+@pytest.mark.parametrize(
+    "kind", ["zeros and ones", "values", "range", "bits", "bit range", "other grid"]
+)
 def test_quality_masks_make_pixels_invalid(ramp, tmp_path, kind):
     quality = np.zeros((40, 50), "uint16")
-    quality[10:20, 10:20] = {"zeros and ones": 1, "values": 9, "range": 9, "bits": 24}.get(kind, 1)
-    if kind in ("values", "range", "bits"):
-        quality[0, 0] = 4  # clear, and not among the values
+    quality[10:20, 10:20] = {
+        "zeros and ones": 1,
+        "values": 9,
+        "range": 9,
+        "bits": 24,
+        "bit range": 24,
+    }.get(kind, 1)
+    if kind in ("values", "range", "bits", "bit range"):
+        quality[0, 0] = 4  # bit 2: clear, and not among the values
     grid = GRID
     if kind == "other grid":
         grid, quality = utm_grid((20, 25), 20), quality[::2, ::2]
     write_tif(tmp_path / "qa.tif", quality[None], grid)
-    suffix = {"values": "=3,9", "range": "=8-10", "bits": "=bit3,bit7"}.get(kind, "")
+    suffix = {"values": "=3,9", "range": "=8-10", "bits": "=bit3,bit7", "bit range": "=bit4-6"}.get(
+        kind, ""
+    )
     raster = read(ramp(), invalid=f"{tmp_path}/qa.tif{suffix}")
     expected = np.ones((40, 50), bool)
     expected[10:20, 10:20] = False

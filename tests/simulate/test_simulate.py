@@ -30,6 +30,14 @@ def test_the_same_seed_makes_the_same_files_and_another_does_not(made, tmp_path)
     assert other.scene.read_bytes() != made.scene.read_bytes()
 
 
+def test_a_gis_shows_the_scene_in_natural_colours(made):
+    with rasterio.open(made.scene) as file:
+        shown = {kind.name: file.descriptions[at] for at, kind in enumerate(file.colorinterp)}
+    assert {name: shown[name] for name in ("red", "green", "blue")} == {
+        "red": "red", "green": "green", "blue": "blue",
+    }  # fmt: skip
+
+
 def test_the_scene_says_what_it_is(made):
     with gx.open_scene(made.scene, dem=made.dem) as scene:
         assert scene.roles == ROLES

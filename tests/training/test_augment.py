@@ -68,6 +68,19 @@ def test_the_same_seed_gives_the_same_look_and_another_one_another():
     assert not torch.equal(first.x, third.x)
 
 
+def test_z_scores_are_lit_as_the_planes_that_they_are_of():
+    """The same scene, scaled to 0..1 or by mean and deviation, looks alike under another light."""
+    batch = patches(40, side=24)
+    batch = Batch(batch.x, batch.present, torch.ones_like(batch.label))
+    plain = augmenter()(batch, generator())
+    scores = Batch((batch.x - 0.5) * 4, batch.present, batch.label)
+    found = Augmenter(ROLES, "full", 0.0, (), z_scored=True)(scores, generator())
+    seen = plain.label != INVALID  # What is covered is 0 in either.
+    assert seen.any()
+    expected = ((plain.x - 0.5) * 4).movedim(1, -1)[seen]
+    assert torch.allclose(found.x.movedim(1, -1)[seen], expected, atol=1e-5)
+
+
 def test_what_is_absent_or_invalid_stays_zero():
     present = torch.ones(16, 4)
     present[::2, 2] = 0

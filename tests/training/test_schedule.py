@@ -2,8 +2,14 @@ import math
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingWarmRestarts,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+)
 
+from glacierx.errors import OptionError
 from glacierx.training.loop import steps_of
 from glacierx.training.options import TrainOptions
 from glacierx.training.preset import load_preset
@@ -103,12 +109,47 @@ def test_cosine_and_constant():
     assert set(rates(TrainOptions(schedule="constant", lr=3e-4), 10)) == {3e-4}
 
 
+def test_multistep_is_that_of_torch():
+    options = TrainOptions(
+        schedule="multistep", milestones="2,5", milestone_factor=0.1, epochs=7, lr=0.01, lr_min=0
+    )
+    expected = of_torch(
+        lambda optimizer: MultiStepLR(optimizer, milestones=[2 * 4, 5 * 4], gamma=0.1), 28, 0.01
+    )
+    assert rates(options, 28) == pytest.approx(expected)
+    assert rates(options, 28)[8] == pytest.approx(1e-3)
+
+
+def test_diaconu_lower_the_rate_after_10_and_25_of_50_epochs():
+    options = load_preset("diaconu2023").train_options()
+    per_epoch, steps = steps_of(options)
+    for epoch, rate in ((0, 1e-2), (9, 1e-2), (10, 1e-3), (24, 1e-3), (25, 1e-4), (49, 1e-4)):
+        assert learning_rate(options, epoch * per_epoch, steps) == pytest.approx(rate)
+
+
+def test_poly_is_that_of_torch():
+    options = TrainOptions(schedule="poly", poly_power=0.9, lr=1e-2, lr_min=0)
+    expected = of_torch(
+        lambda optimizer: PolynomialLR(optimizer, total_iters=50, power=0.9), 50, 1e-2
+    )
+    assert rates(options, 50) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "10;25", "25,10", "10,10", "ten", "-3", "1.5"])
+def test_milestones_are_epochs_in_order(text):
+    with pytest.raises(OptionError, match="--milestones is"):
+        TrainOptions(milestones=text)
+
+
 def test_the_lowest_rate_is_never_above_the_highest():
     found = rates(TrainOptions(schedule="cosine", lr=1e-7, lr_min=1e-6), 10)
     assert set(found) == {1e-7}
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "cosine-restarts", "constant"])
+@pytest.mark.parametrize(
+    "schedule",
+    ["one-cycle", "cosine", "cosine-restarts", "constant", "multistep", "poly"],
+)
 def test_a_run_of_one_step_has_a_rate(schedule):
     assert 0 < learning_rate(TrainOptions(schedule=schedule, epochs=1), 0, 1) <= 1e-3
 

@@ -7,7 +7,8 @@ from factories import disc, disc_sample
 from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.training.options import SplitOptions
 from glacierx.training.samples import ICE, IGNORED, INVALID, Sample
-from glacierx.training.split import split_blocks, split_sources
+from glacierx.training.share import split_blocks
+from glacierx.training.split import split_sources
 
 
 def split(sources, how="auto", *, regions=None, said=False, seed=0, **changes):

@@ -35,7 +35,16 @@ def log(folder):
     return [{k: v for k, v in row.items() if k not in ("seconds", "patches_per_s")} for row in rows]
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.0}, {"accumulate": 2, "schedule": "cosine"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema": 0.0},
+        {"accumulate": 2, "schedule": "cosine"},
+        {"optimiser": "sgd", "nesterov": True, "schedule": "multistep", "milestones": "2"},
+        {"optimiser": "adam", "schedule": "poly"},
+    ],
+)
 def test_a_run_that_was_cut_goes_on_bit_for_bit(tmp_path, changes):
     options = quick(epochs=4, **changes)
     # The network of the last step, not the best one alone: nothing of either may differ.
