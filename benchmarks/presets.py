@@ -1,14 +1,16 @@
 """Every preset that the data allow, trained alike and a little, beside what needs no training.
 
     python benchmarks/presets.py WORK [--data FOLDER] [--sets NAME ...] [--presets NAME ...]
-        [--steps N]
+        [--steps N] [--equal steps|arithmetic]
 
 A smoke comparison on small data: it shows that each network learns and what it costs, not which
 system is the best. For each data set all networks are trained on its train folder with the same
 budget, steps x patches x pixels, by the same recipe (AdamW, one cycle, flips, the last weights);
-what each keeps of its preset is its network, its loss and its scaling. A preset whose bands a data
-set lacks takes those that there are, and is marked. Scores are those of the validation folder,
-which nothing was chosen by. Runs are kept in WORK: the same command goes on where it was cut.
+what each keeps of its preset is its network, its loss and its scaling. A preset whose bands or
+classes a data set lacks takes those that there are, and is marked. Scores are those of the
+validation folder, which nothing was chosen by. With `--equal arithmetic` the starter's network has
+the steps that are given, and each other one as many as take the same operations. Runs are kept in
+WORK: the same command goes on where it was cut.
 """
 
 import argparse
@@ -37,6 +39,7 @@ from glacierx.predict.memory import keep_memory
 from glacierx.predict.model import load_model
 from glacierx.predict.modelfile import Model, build_model, load_network, save_network
 from glacierx.predict.predict import predict
+from glacierx.scene.classes import BACKGROUND, GLACIER
 from glacierx.scene.scene import open_scene
 from glacierx.training.options import TrainOptions
 from glacierx.training.preset import load_preset, presets
@@ -58,7 +61,11 @@ COLUMNS = ("scene", "labels", "positive", "split", "bands", "sensor", "level", "
 SHOWN = ("iou", "balanced_accuracy", "f1", "kappa")
 TITLES = ("IoU", "Balanced accuracy", "F1", "Kappa")
 TIMED_PX, ROUNDS = 256, 3
-OWN_BANDS = "+"
+TIMED_MPX = TIMED_PX**2 / 1e6
+OWN_BANDS, TWO_CLASSES = "+", "="
+STEPS, ARITHMETIC = "steps", "arithmetic"
+LIKE = "starter"
+"""The network whose operations the others have."""
 
 
 @dataclass(frozen=True)
@@ -82,32 +89,50 @@ def cost_of(model: Model, device: torch.device) -> Cost:
     x = Inputs(torch.zeros(1, len(model.card.inputs), TIMED_PX, TIMED_PX, device=device))
     times = []
     with torch.inference_mode():
-        with FlopCounterMode(display=False) as counter:
-            network(x)
         for _ in range(ROUNDS):
             began = time.perf_counter()
             network(x).mask.sum().item()
             times.append(time.perf_counter() - began)
     network.cpu()
-    mpx = TIMED_PX**2 / 1e6
     many = sum(weight.numel() for weight in network.parameters())
-    return Cost(many, counter.get_total_flops() / 1e9 / mpx, statistics.median(times) / mpx)
+    return Cost(many, gflop_of(model, device), statistics.median(times) / TIMED_MPX)
 
 
-def fitted_card(name: str, there: Sequence[str], patch_px: int) -> tuple[Card, bool]:
-    """Return the card of a preset, on the bands that there are if it wants others.
+def gflop_of(model: Model, device: torch.device) -> float:
+    """Count the operations for a million pixels, in thousand millions."""
+    x = Inputs(torch.zeros(1, len(model.card.inputs), TIMED_PX, TIMED_PX, device=device))
+    network = model.network.eval().to(device)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(x)
+    return float(counter.get_total_flops() / 1e9 / TIMED_MPX)
+
+
+def steps_of(card: Card, there: Sequence[str], given: argparse.Namespace) -> int:
+    """Return the steps that a network has: all alike, or by what it takes."""
+    if given.equal == STEPS:
+        return int(given.steps)
+    cpu = torch.device("cpu")
+    like = gflop_of(build_model(fitted_card(LIKE, there, given.patch_px)[0]), cpu)
+    return max(1, int(given.steps * like / gflop_of(build_model(card), cpu)))
+
+
+def fitted_card(name: str, there: Sequence[str], patch_px: int) -> tuple[Card, str]:
+    """Return the card of a preset, on the bands and classes that there are if it wants others.
 
     Returns:
-        The card, and whether it takes what its preset says.
+        The card, and marks of what is not as its preset says.
     """
     card = replace(load_preset(name).card, patch_px=2 * patch_px, tta="none")
+    marks = ""
+    if len(card.classes) > 2:
+        card, marks = replace(card, classes=(BACKGROUND, GLACIER), ice=(GLACIER,)), TWO_CLASSES
     needed = {slot.role for slot in card.inputs if slot.required}
     slots = tuple(slot for slot in card.inputs if slot.role in there)
     if needed <= set(there) and slots:
-        return card, True
+        return card, marks
     groups = {"slope": "terrain", "elevation": "terrain", "tir1": "thermal"}
     own = tuple(Slot(role, groups.get(role, "optical")) for role in there)
-    return replace(card, inputs=own, minimum=()), False
+    return replace(card, inputs=own, minimum=()), OWN_BANDS + marks
 
 
 def write_manifest(data: DataSet, pairs: Sequence[Pair], path: Path) -> None:
@@ -122,12 +147,14 @@ def write_manifest(data: DataSet, pairs: Sequence[Pair], path: Path) -> None:
             })  # fmt: skip
 
 
-def trained(name: str, card: Card, data: DataSet, folder: Path, given: argparse.Namespace) -> Model:
+def trained(
+    name: str, card: Card, data: DataSet, folder: Path, steps: int, given: argparse.Namespace
+) -> Model:
     """Train, go on, or take the model that was trained before by the same."""
     loss = load_preset(name).train_options().loss
     options = TrainOptions(
         patch_px=given.patch_px, batch=given.batch, epochs=1,
-        epoch_patches=given.steps * given.batch, lr=given.lr, loss=loss, ema=0.0, take="last",
+        epoch_patches=steps * given.batch, lr=given.lr, loss=loss, ema=0.0, take="last",
         augment="flips", scale_low=0.8, scale_high=1.0, band_dropout=0.0, precision="auto",
     )  # fmt: skip
     manifest = folder / "scenes.csv"
@@ -162,17 +189,16 @@ def scored(name: str, model: Model, data: DataSet, folder: Path, given: argparse
     return line
 
 
-def row_of(line: Line, cost: Cost | None) -> list[str]:
+def row_of(line: Line, cost: Cost | None, steps: int | None = None) -> list[str]:
     """Return the cells of a line."""
     dash = "-"
     values = [line.scores[name] for name in SHOWN]
     cells = [dash if value is None else f"{value:.3f}" for value in values]
     if cost is None:
-        return [line.name, *cells, dash, dash, dash]
-    return [
-        line.name, *cells, f"{cost.parameters / 1e6:.2f}", f"{cost.gflop:,.0f}",
-        f"{cost.seconds:.2f}",
-    ]  # fmt: skip
+        return [line.name, *cells, dash, dash, dash, dash]
+    learnt = dash if steps is None else str(steps)
+    taken = f"{cost.parameters / 1e6:.2f}", f"{cost.gflop:,.0f}", f"{cost.seconds:.2f}"
+    return [line.name, *cells, learnt, *taken]
 
 
 def roles_of(data: DataSet, root: Path) -> list[str]:
@@ -184,7 +210,7 @@ def roles_of(data: DataSet, root: Path) -> list[str]:
 
 def compare(data: DataSet, given: argparse.Namespace) -> list[str]:
     """Train and score everything on a data set; return its part of the page."""
-    folder = given.work / data.name
+    folder = given.work / (data.name if given.equal == STEPS else f"{data.name}-{given.equal}")
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(given.device)
     there = roles_of(data, given.data)
@@ -192,22 +218,19 @@ def compare(data: DataSet, given: argparse.Namespace) -> list[str]:
     for name in given.presets:
         tell(f"{data.name}: {name} ...")
         try:
-            card, as_it_is = fitted_card(name, there, given.patch_px)
-            if len(card.classes) > 2:
-                notes.append(f"{name}: its {len(card.classes)} classes are not in the labels.")
-                continue
-            model = trained(name, card, data, folder, given)
+            card, marks = fitted_card(name, there, given.patch_px)
+            steps = steps_of(card, there, given)
+            model = trained(name, card, data, folder, steps, given)
             line = scored(name, model, data, folder, given)
         except GlacierxError as error:
             notes.append(f"{name}: {error}")
             continue
         cost = cost_of(model, device)
-        shown = name if as_it_is else f"{name} {OWN_BANDS}"
-        rows.append(row_of(replace(line, name=shown), cost))
-        told = {"scores": dict(line.scores), **asdict(cost), "as_its_preset": as_it_is}
+        rows.append(row_of(replace(line, name=f"{name} {marks}".rstrip()), cost, steps))
+        told = {"scores": dict(line.scores), **asdict(cost), "marks": marks, "steps": steps}
         (folder / f"{name}.json").write_text(json.dumps(told, indent=1))
     rows += others(data, folder, given, notes, device)
-    head = ["Network", *TITLES, "Million parameters", "GFLOP / Mpx", "s / Mpx"]
+    head = ["Network", *TITLES, "Steps", "Million parameters", "GFLOP / Mpx", "s / Mpx"]
     table = [head, ["---"] * len(head), *rows]
     return [
         f"## {data.name}", "", f"Bands: {', '.join(there)}. {data.note}.", "",
@@ -252,6 +275,10 @@ def parsed() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--presets", nargs="+", default=presets(), metavar="NAME")
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument(
+        "--equal", choices=(STEPS, ARITHMETIC), default=STEPS,
+        help="what all networks have alike; for arithmetic --steps are those of the starter's",
+    )  # fmt: skip
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--patch-px", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -271,16 +298,19 @@ def main() -> None:
         sys.exit(f"There are no data sets in {given.data}: give the folder that holds them.")
     given.work.mkdir(parents=True, exist_ok=True)
     keep_memory()
-    mpx = given.steps * given.batch * given.patch_px**2 / 1e6
+    mpx = given.batch * given.patch_px**2 / 1e6
+    budget = f"{given.steps} steps" if given.equal == STEPS else "as many steps as its line says"
+    why = "" if given.equal == STEPS else ", which take all the same number of operations,"
     lines = [
         "# Presets on small data: a smoke comparison",
         "",
-        f"Each network learnt from {given.steps} steps of {given.batch} patches of "
-        f"{given.patch_px} x {given.patch_px} pixels ({mpx:.1f} million pixels), all by one recipe "
+        f"Each network learnt from {budget}{why} of {given.batch} patches of "
+        f"{given.patch_px} x {given.patch_px} pixels ({mpx:.3f} million pixels), all by one recipe "
         f"(AdamW, one cycle up to {given.lr:g}, flips, the last weights) with the loss and the "
         "scaling of its preset, and was scored once. That is far less than any of the papers: it "
         "shows that they learn and what they cost, not which is best. A network marked "
-        f"{OWN_BANDS} takes the bands of the data set, because those of its preset are not there. "
+        f"{OWN_BANDS} takes the bands of the data set, because those of its preset are not there; "
+        f"{TWO_CLASSES} tells two classes, because the labels do. "
         "Methods that are fitted saw the same train folder; the model that ships saw it at length.",
         "",
     ]

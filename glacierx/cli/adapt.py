@@ -39,6 +39,12 @@ from glacierx.training.options import AdaptOptions
 @click.option(
     "--positive", metavar="NUMBERS", help="Numbers of a mask that mean ice, such as 1,2 or 3-8."
 )
+@click.option(
+    "--legend",
+    metavar="VALUE=NAME,...",
+    help="Classes that numbers of a mask stand for, for a model of several: 0=background,1=ice.",
+)
+@click.option("--field", metavar="NAME", help="Column of the outlines that holds their class.")
 @file_option("--replay", "Sample file (.npz) to learn from too, instead of made scenes.")
 @click.option("--half", is_flag=True, help="Store the weights in 16 bits, half the size.")
 @dem_options[0]
@@ -55,6 +61,8 @@ def command(
     model: str,
     layer: str | None,
     positive: str | None,
+    legend: str | None,
+    field: str | None,
     replay: Path | None,
     half: bool,
     dem: str | None,
@@ -104,6 +112,8 @@ def command(
             str(labels),
             layer=layer,
             positive=positive,
+            legend=legend,
+            label_field=field,
             dem=dem,
             dem_band=dem_band,
             aux=";".join(aux) or None,

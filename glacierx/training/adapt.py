@@ -38,7 +38,7 @@ from glacierx.training.samples import (
     load_source,
 )
 from glacierx.training.share import LEAST_PX, split_blocks
-from glacierx.training.sources import FileSource, open_sources
+from glacierx.training.sources import FileSource, ice_is_enough, open_sources
 from glacierx.training.train import check_scaling
 from glacierx.training.validate import Validation, View, rounded_scores, validate
 
@@ -277,8 +277,16 @@ def _against_forgetting(
         samples, about = load_samples(replay)
         check_scaling(about, card, Path(replay).name)
         found = [sample for sample in samples if sample.part == "train"]
-    else:
+    elif ice_is_enough(card.told):
         found = _made(card, own[0].gsd_m, options.seed)
+    else:
+        warnings.warn(
+            f"Made scenes tell ice from other ground, and the network {', '.join(card.classes)}: "
+            "it learns from these scenes alone and may forget others. Give --replay samples.npz.",
+            GlacierxWarning,
+            stacklevel=3,
+        )
+        return []
     if not found:
         raise OptionError("The sample file of --replay holds no scene to learn from.")
 

@@ -258,11 +258,18 @@ def _check_classes(row: Row, mask: IceMask, classes: Classes) -> None:
                 f"{row.name}: the labels name the classes {', '.join(sorted(more))}, and the "
                 f"network tells {listed} apart. Give a legend with these names."
             )
-    elif len(classes.names) > 1 and (len(classes.ice) > 1 or classes.elsewhere is None):
+    elif not ice_is_enough(classes):
         raise OptionError(
             f"{row.name}: the labels tell ice from other ground, and the network tells {listed} "
-            "apart. Give label_field, or a raster of classes with a legend."
+            "apart. Name the column of their class (label_field of a manifest, --field of adapt), "
+            "or give a raster of classes with a legend."
         )
+
+
+def ice_is_enough(classes: Classes) -> bool:
+    """Return whether labels that tell ice from other ground say the class of every pixel."""
+    one = len(classes.names) == 1
+    return one or (len(classes.ice) == 1 and classes.elsewhere is not None)
 
 
 def _kinds_of(classes: Classes) -> tuple[np.uint8, np.uint8]:

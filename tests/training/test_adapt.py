@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from class_world import card, write_bands
 from factories import (
     box,
     disc,
@@ -18,6 +19,7 @@ from factories import (
 )
 
 from glacierx.errors import GlacierxWarning, ModelError, OptionError
+from glacierx.networks import ARCHITECTURES
 from glacierx.networks.layers import Output
 from glacierx.predict.card import Slot
 from glacierx.predict.modelfile import build_model, load_card, save_network
@@ -210,6 +212,34 @@ def test_the_command_says_before_and_after(tmp_path):
         "adapt", scene, "--outlines", labels, "--model", start, "-o", out, *flags, code=5
     )
     assert "exists already" in error
+
+
+def test_a_model_of_several_classes_of_ice_learns_them(tmp_path, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "two_layers", "class_world:TwoLayers")
+    kinds = np.zeros((SIDE, SIDE), np.uint8)
+    for row in range(32, SIDE, 64):
+        for column in range(32, SIDE, 64):
+            kinds[disc((SIDE, SIDE), (row, column), 24)] = 1
+            kinds[disc((SIDE, SIDE), (row, column), 16)] = 2
+    random = np.random.default_rng(0)
+    values = np.stack([np.where(kinds == number, 0.2, 0.6) for number in range(3)])
+    scene = write_bands(tmp_path / "scene.tif", values + random.normal(0, 0.02, values.shape))
+    labels = write_tif(tmp_path / "old.tif", 5 + kinds[None], utm_grid((SIDE, SIDE)))
+    model = build_model(card(architecture="two_layers"))
+    start = save_network(model, tmp_path / "start.safetensors")
+    out = tmp_path / "mine.safetensors"
+    how = {**QUICK, "made": 0.3, "lr": 0.02}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in how.items()]
+    given = ("adapt", scene, "--outlines", labels, "--model", start, "-o", out, *flags)
+    result = run_command(*given, "--legend", "5=background,6=debris,7=ice")
+    assert "Made scenes tell ice from other ground, and the network background, debris, ice" in (
+        " ".join(result.stderr.split())
+    )
+    [scores] = load_card(out).scores["validation"].values()
+    assert scores["iou_debris"] > 0.8
+    assert scores["iou_ice"] > 0.8
+    error = run_command(*given, "--overwrite", code=4)
+    assert "old.tif holds the values 5, 6, 7, which its legend does not name" in error
 
 
 def test_a_pixel_method_cannot_be_adapted(tmp_path):

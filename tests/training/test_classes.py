@@ -216,7 +216,7 @@ def test_labels_of_ice_do_for_networks_with_one_class_of_ice(place):
     ("labels", "columns", "said"),
     [
         ("plain.tif", {"positive": "1,2"}, "tell ice from other ground, and the network tells"),
-        ("o.gpkg", {}, "Give label_field, or a raster of classes"),
+        ("o.gpkg", {}, "label_field of a manifest, --field of adapt"),
         ("o.gpkg", {"label_field": "rule"}, "name the classes CI, DC, and the network tells"),
         ("plain.tif", {"legend": "0=background;1=lake;2=ice"}, "name the classes lake"),
         ("plain.tif", {"legend": "0,1"}, "no list of values and classes"),
