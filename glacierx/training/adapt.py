@@ -37,7 +37,7 @@ from glacierx.training.samples import (
     load_samples,
     load_source,
 )
-from glacierx.training.share import LEAST_PX, split_blocks
+from glacierx.training.share import split_ground
 from glacierx.training.sources import FileSource, ice_is_enough, open_sources
 from glacierx.training.train import check_scaling
 from glacierx.training.validate import Validation, View, rounded_scores, validate
@@ -216,10 +216,9 @@ def _keep_back(whole: Sequence[Source], options: AdaptOptions) -> dict[str, list
     """Part the ground of scenes into what teaches, what chooses and what is reported."""
     random = np.random.default_rng((options.seed, 11))
     parts: dict[str, list[Source]] = {"train": [], "validation": [], "test": []}
-    for source in whole:
-        side = max(LEAST_PX, round(options.block_m / source.gsd_m))
-        shares = {"validation": options.held, "test": options.held}
-        for part in split_blocks(source, side, shares, random):
+    shares = {"validation": options.held, "test": options.held}
+    for shared in split_ground(whole, options.block_m, shares, random):
+        for part in shared:
             parts[part.part].append(part)
     if not parts["test"]:
         names = ", ".join(source.name for source in whole)

@@ -11,13 +11,12 @@ from glacierx.errors import OptionError
 from glacierx.training.options import SplitOptions
 from glacierx.training.samples import Source
 from glacierx.training.share import (
-    LEAST_PX,
     RANK_SPREAD,
     Share,
     ice_of,
     moved,
     places_of,
-    split_blocks,
+    split_ground,
 )
 
 CELL_PX = 16
@@ -120,23 +119,27 @@ def _dealt(worth: Mapping[str, float], folds: int, random: np.random.Generator) 
 
 def _by_block(sources: Sequence[Source], options: SplitOptions, seed: int) -> list[Source]:
     count = options.folds
+    # What is left over by the shares of the others is that of the first.
+    shares = {str(fold): 1 / count for fold in range(1, count)}
+    name = "train" if options.fold == 1 else str(options.fold - 1)
+    shared = split_ground(sources, options.block_m, shares, np.random.default_rng((seed, 13)))
+    places = places_of(sources)
+    found: dict[str, set[str]] = {place: set() for place in places}
+    for place, parts in zip(places, shared, strict=True):
+        found[place] |= {part.part for part in parts}
+    whole = {place for place, names in found.items() if len(names) == count}
     test: list[Source] = []
     rest: list[Source] = []
-    for number, source in enumerate(sources):
-        random = np.random.default_rng((seed, 13, number))
-        side = max(LEAST_PX, round(options.block_m / source.gsd_m))
-        if not ice_of(source, CELL_PX).any():
-            rest.append(moved(source, "train"))
-            continue
-        # What is left over by the shares of the others is that of the first.
-        shares = {str(fold): 1 / count for fold in range(1, count)}
-        parts = split_blocks(source, side, shares, random)
-        if len(parts) < count:
+    for source, place, parts in zip(sources, places, shared, strict=True):
+        if place not in whole and ice_of(source, CELL_PX).any():
             raise _too_little(options, f"{source.name} has not {count} blocks with ice. ")
-        held = parts[options.fold - 1]
-        assert isinstance(held, Share)
-        test.append(Share(source, "test", held.blocks, held.block_px))
-        rest.append(Share(source, "train", ~held.blocks, held.block_px))
+        held = next((part for part in parts if part.part == name and place in whole), None)
+        if isinstance(held, Share):
+            test.append(Share(source, "test", held.blocks, held.block_px))
+            if not held.blocks.all():
+                rest.append(Share(source, "train", ~held.blocks, held.block_px))
+        else:
+            rest.append(moved(source, "train"))
     return [*test, *_validated(rest, options, np.random.default_rng((seed, 17)))]
 
 
@@ -144,11 +147,8 @@ def _validated(
     rest: Sequence[Source], options: SplitOptions, random: np.random.Generator
 ) -> list[Source]:
     """Keep blocks of what is left for validation."""
-    found: list[Source] = []
-    for source in rest:
-        side = max(LEAST_PX, round(options.block_m / source.gsd_m))
-        found += split_blocks(source, side, {"validation": options.validation_share}, random)
-    return found
+    shares = {"validation": options.validation_share}
+    return [part for parts in split_ground(rest, options.block_m, shares, random) for part in parts]
 
 
 def _by_area(sources: Sequence[Source], options: SplitOptions, seed: int) -> list[Source]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from glacierx.training.samples import ICE, IGNORED, INVALID, Labels, Source, Values, as_ice
 
 LEAST_PX = 16
+M_PER_DEGREE = 111_320.0
 # Scenes that overlap by less than this share of the smaller one are neighbours.
 SEAM = 0.1
 # Chance in the order of blocks by ice, so that seeds give different splits.
@@ -122,22 +123,113 @@ def split_blocks(
     while np.count_nonzero(ice) <= 2 * len(shares) and block_px // 2 >= LEAST_PX:
         block_px //= 2
         ice = ice_of(source, block_px)
-    filled = np.argwhere(ice > 0)
-    if len(filled) <= len(shares):
+    if np.count_nonzero(ice) <= len(shares):
         return [moved(source, "train")]
+    parts = _parts(ice, shares, random)
+    return [Share(source, name, blocks, block_px) for name, blocks in parts.items()]
+
+
+def split_ground(
+    sources: Sequence[Source],
+    block_m: float,
+    shares: Mapping[str, float],
+    random: np.random.Generator,
+) -> list[list[Source]]:
+    """Share out the blocks of scenes, so that no ground is in two parts.
+
+    A scene that shows ground of its own is split by `split_blocks`. Scenes that show the same
+    ground, on other days or by their overlap, are split by one lattice of longitude and latitude,
+    to within half of `LEAST_PX` pixels.
+
+    Args:
+        sources: The scenes.
+        block_m: Side of a block in metres.
+        shares: See `split_blocks`.
+        random: Source of randomness.
+
+    Returns:
+        The parts of each scene; only those that have some of its ground.
+    """
+    places = places_of(sources)
+    found: dict[int, list[Source]] = {}
+    for place in dict.fromkeys(places):
+        mine = [number for number, name in enumerate(places) if name == place]
+        own = [sources[number] for number in mine]
+        if len(own) == 1 or not all("footprint" in source.about for source in own):
+            for number, source in zip(mine, own, strict=True):
+                side = max(LEAST_PX, round(block_m / source.gsd_m))
+                found[number] = split_blocks(source, side, shares, random)
+        else:
+            found |= zip(mine, _split_place(own, block_m, shares, random), strict=True)
+    return [found[number] for number in range(len(sources))]
+
+
+def _split_place(
+    sources: Sequence[Source],
+    block_m: float,
+    shares: Mapping[str, float],
+    random: np.random.Generator,
+) -> list[list[Source]]:
+    boxes = np.array([source.about["footprint"] for source in sources])
+    west, north = boxes[:, 0].min(), boxes[:, 3].max()
+    narrower = np.cos(np.radians(boxes[:, [1, 3]].mean()))
+    ice = [ice_of(source, LEAST_PX) for source in sources]
+    area = [one * source.gsd_m**2 for one, source in zip(ice, sources, strict=True)]
+    least_m = LEAST_PX * max(source.gsd_m for source in sources)
+    while True:
+        step = block_m / M_PER_DEGREE
+        where = [
+            (
+                ((north - latitude) / step).astype(int)[:, None],
+                ((longitude - west) * narrower / step).astype(int)[None],
+            )
+            for latitude, longitude in map(_centres, sources)
+        ]
+        shape = tuple(max(int(one[axis].max()) for one in where) + 1 for axis in (0, 1))
+        lattice = np.zeros(shape)
+        for cells, there in zip(where, area, strict=True):
+            np.add.at(lattice, cells, there)
+        if np.count_nonzero(lattice) > 2 * len(shares) or block_m / 2 < least_m:
+            break
+        block_m /= 2
+    if np.count_nonzero(lattice) <= len(shares):
+        return [[moved(source, "train")] for source in sources]
+    parts = _parts(lattice, shares, random)
+    return [
+        [
+            Share(source, name, blocks[cells], LEAST_PX)
+            for name, blocks in parts.items()
+            if blocks[cells].any()
+        ]
+        for source, cells in zip(sources, where, strict=True)
+    ]
+
+
+def _centres(source: Source) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the latitudes of rows, and the longitudes of columns, of blocks of `LEAST_PX`."""
+    west, south, east, north = source.about["footprint"]
+    down, across = ((np.arange(-(-n // LEAST_PX)) + 0.5) * LEAST_PX / n for n in source.shape)
+    return north - (north - south) * down.clip(0, 1), west + (east - west) * across.clip(0, 1)
+
+
+def _parts(
+    ice: NDArray[Any], shares: Mapping[str, float], random: np.random.Generator
+) -> dict[str, NDArray[np.bool_]]:
+    """Share out blocks by the ice that each holds."""
     wanted = {"train": 1 - sum(shares.values()), **shares}
     parts = {name: np.zeros(ice.shape, bool) for name in wanted}
+    filled = np.argwhere(ice > 0)
     # Blocks with much ice first, about: what is left over then evens the parts out.
     rank = ice[tuple(filled.T)] * random.lognormal(0, RANK_SPREAD, len(filled))
     _share_out(filled[np.argsort(-rank)], ice, wanted, parts)
     bare = random.permutation(np.argwhere(ice == 0))
     _share_out(bare, np.ones_like(ice), wanted, parts)
-    return [Share(source, name, blocks, block_px) for name, blocks in parts.items()]
+    return parts
 
 
 def _share_out(
     cells: NDArray[np.int64],
-    worth: NDArray[np.int64],
+    worth: NDArray[Any],
     wanted: Mapping[str, float],
     parts: Mapping[str, NDArray[np.bool_]],
 ) -> None:

@@ -9,7 +9,7 @@ from glacierx.errors import GlacierxWarning, OptionError
 from glacierx.training.folds import fold_sources
 from glacierx.training.options import SplitOptions
 from glacierx.training.samples import Source
-from glacierx.training.share import LEAST_PX, moved, places_of, split_blocks
+from glacierx.training.share import LEAST_PX, moved, places_of, split_blocks, split_ground
 
 
 def split_sources(
@@ -63,11 +63,14 @@ def split_sources(
             GlacierxWarning,
             stacklevel=2,
         )
-    found: list[Source] = []
     shares = {"validation": options.validation_share}
-    for source, _ in pairs:
-        side = patch_px if how == "random-patches" else round(options.block_m / source.gsd_m)
-        found += split_blocks(source, max(LEAST_PX, side), shares, random)
+    left = [source for source, _ in pairs]
+    if how == "block":
+        shared = split_ground(left, options.block_m, shares, random)
+    else:
+        side = max(LEAST_PX, patch_px)
+        shared = [split_blocks(source, side, shares, random) for source in left]
+    found = [part for parts in shared for part in parts]
     if not any(source.part == "validation" for source in found):
         raise OptionError(
             f"{', '.join(source.name for source, _ in pairs)}: too little ice to keep a part of it "

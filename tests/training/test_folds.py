@@ -92,6 +92,35 @@ def test_blocks_of_one_scene_are_held_out_once_each():
     assert np.array_equal(total, np.ones((128, 128), int))
 
 
+def striped(west, columns, gsd_m=100.0):
+    """A scene of 128 rows and 0.001 degrees a pixel, with ice in two of three columns."""
+    label = np.ones((128, columns), np.uint8)
+    label[:, ::3] = 0
+    about = {"footprint": [west, 46.0, west + 0.001 * columns, 46.128]}
+    values = np.zeros((1, *label.shape), np.float16)
+    return Sample(f"at{west}", ("green",), values, label, gsd_m, about=about)
+
+
+def shows(part, scene):
+    return part.whole is scene or getattr(part.whole, "whole", None) is scene
+
+
+@pytest.mark.parametrize("how", ["folds:3", "block"])
+def test_ground_that_two_scenes_show_is_in_one_part(how):
+    # The second begins 32 columns, two cells of 16, east of the first.
+    scenes = [striped(10.0, 160), striped(10.032, 128)]
+    wide = (128, 160)
+    for fold in (1, 2, 3):
+        found = folded(scenes, how, fold if how == "folds:3" else 1, block_m=3000.0)
+        for part in ("test", "validation", "train"):
+            ours, theirs = (
+                known([one for one in found if shows(one, scene)], part, shape)
+                for scene, shape in zip(scenes, (wide, (128, 128)), strict=True)
+            )
+            assert np.array_equal(ours[:, 32:], theirs)
+            assert ours.any() or (how, part) == ("block", "test")
+
+
 def test_what_the_manifest_keeps_for_a_test_is_in_no_fold():
     sources = [scene(number, west=10 + number) for number in range(4)]
     sources.append(scene(9, west=20, part="test"))

@@ -23,6 +23,7 @@ WANTED = {"fcn32s": 0.90}
 # Those that do the most arithmetic learn in the fewest steps.
 ITS_OWN = {
     "fcn32s": {"steps": 400, "lr": 3e-4},
+    "glaciercovernet": {"steps": 80},
     "r2u-net": {"steps": 40},
     "rajat2022": {"steps": 60},
     "tian2022-cse": {"steps": 60},
