@@ -113,7 +113,7 @@ def steps_of(card: Card, there: Sequence[str], given: argparse.Namespace) -> int
         return int(given.steps)
     cpu = torch.device("cpu")
     like = gflop_of(build_model(fitted_card(LIKE, there, given.patch_px)[0]), cpu)
-    return max(1, int(given.steps * like / gflop_of(build_model(card), cpu)))
+    return max(1, int(given.steps * (like / gflop_of(build_model(card), cpu))))
 
 
 def fitted_card(name: str, there: Sequence[str], patch_px: int) -> tuple[Card, str]:
