@@ -159,6 +159,13 @@ def test_parameters_are_those_that_others_publish(name):
     assert full_size(name) == PUBLISHED[name]
 
 
+def test_resnest_without_norms_in_its_attention_lacks_two_numbers_for_each_of_their_channels():
+    blocks, squeezed = (3, 4, 23, 3), (32, 64, 128, 256)
+    norms = 2 * sum(number * width for number, width in zip(blocks, squeezed, strict=True))
+    without = build_encoder("resnest101", 3, {"attention_norm": False})
+    assert full_size("resnest101") - sum(p.numel() for p in without.parameters()) == norms
+
+
 def test_parameters_of_drn_follow_from_its_levels():
     # 7 x 7 and 3 x 3 of 16, a 3 x 3 of stride 2 to 32; two blocks a level, of two 3 x 3 each, the
     # first with a projection; then two plain convolutions of 512.

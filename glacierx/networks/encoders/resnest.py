@@ -5,6 +5,9 @@ attention (section 3.1), a stem of three 3 x 3 convolutions, and averages in pla
 (section 3.2, "network tweaks").
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,7 +23,7 @@ STEMS = ("deep", "pool")
 class _SplitAttention(nn.Module):
     """Several 3 x 3 convolutions, and for each channel a softmax of which of them counts."""
 
-    def __init__(self, channels: int, *, radix: int, dilation: int) -> None:
+    def __init__(self, channels: int, *, radix: int, dilation: int, norm: bool) -> None:
         super().__init__()
         self.radix = radix
         wide = channels * radix
@@ -32,8 +35,10 @@ class _SplitAttention(nn.Module):
             nn.ReLU(inplace=True),
         )
         inner = max(wide // 4, 32)
-        self.weigh = nn.Sequential(conv_norm_relu(channels, inner, bias=True))
-        self.weigh.append(nn.Conv2d(inner, wide, 1))
+        squeeze = conv_norm_relu(channels, inner, bias=True)
+        if not norm:
+            del squeeze[1]
+        self.weigh = nn.Sequential(squeeze, nn.Conv2d(inner, wide, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         splits = self.split(x).unflatten(1, (self.radix, -1))  # (b, radix, c, h, w)
@@ -47,13 +52,20 @@ class _Block(nn.Module):
     """1 x 1, split attention, 1 x 1 to four times the width, beside a shortcut."""
 
     def __init__(
-        self, into: int, width: int, *, radix: int, stride: int, dilation: int, first: bool
+        self,
+        into: int,
+        width: int,
+        *,
+        attention: Mapping[str, Any],
+        stride: int,
+        dilation: int,
+        first: bool,
     ) -> None:
         super().__init__()
         out = 4 * width
         layers: list[nn.Module] = [
             conv_norm_relu(into, width),
-            _SplitAttention(width, radix=radix, dilation=dilation),
+            _SplitAttention(width, dilation=dilation, **attention),
         ]
         if first:  # The first block of a stage; one that keeps its size smooths all the same.
             layers.append(nn.AvgPool2d(3, stride, padding=1))
@@ -81,6 +93,9 @@ class ResNeSt(Encoder):
         depth: 50 or 101 layers.
         width: Inner channels of the first stage, doubled by each stage.
         radix: Convolutions that share the attention, two or more.
+        attention_norm: Batch norm within the attention, as published. It takes the mean and the
+            variance of one number for each patch of a batch: where these are few or alike, what
+            is learnt does not hold once the norm takes its running means.
         stem: ``deep``: three convolutions and a max-pooling, of stride 4; ``pool``: the input
             averaged over 3 x 3 pixels with stride 2 and nothing else.
         out_stride: Stride of the last map, below which stages are dilated instead; None for 32, or
@@ -94,6 +109,7 @@ class ResNeSt(Encoder):
         depth: int = 50,
         width: int = 64,
         radix: int = 2,
+        attention_norm: bool = True,
         stem: str = "deep",
         out_stride: int | None = None,
     ) -> None:
@@ -114,10 +130,13 @@ class ResNeSt(Encoder):
             )
         into = 2 * narrow if deep else in_channels
         steps = dilate((1, 2, 2, 2), before=4 if deep else 2, out_stride=out_stride)
+        attention = {"radix": radix, "norm": attention_norm}
         levels, channels = [first], [into]
         for stage, (number, (stride, dilation)) in enumerate(zip(blocks, steps, strict=True)):
             inner = width * 2**stage
-            layers = _stage(into, inner, number, radix=radix, step=(stride, dilation), first=stage)
+            layers = _stage(
+                into, inner, number, attention=attention, step=(stride, dilation), first=stage
+            )
             if stage == 0 and deep:
                 layers.insert(0, nn.MaxPool2d(3, stride=2, padding=1))
             levels.append(nn.Sequential(*layers))
@@ -129,13 +148,19 @@ class ResNeSt(Encoder):
 
 
 def _stage(
-    into: int, width: int, number: int, *, radix: int, step: tuple[int, int], first: int
+    into: int,
+    width: int,
+    number: int,
+    *,
+    attention: Mapping[str, Any],
+    step: tuple[int, int],
+    first: int,
 ) -> list[nn.Module]:
     return [
         _Block(
             4 * width if index else into,
             width,
-            radix=radix,
+            attention=attention,
             stride=1 if index else step[0],
             dilation=step[1],
             first=first > 0 and index == 0,
