@@ -456,8 +456,9 @@ def test_the_benchmark_of_presets_runs_on_made_scenes_and_goes_on(tmp_path):
     rows = [line.split(" | ") for line in made.stdout.splitlines() if line.startswith("| starter")]
     assert [row[0] for row in rows] == ["| starter", "| starter as it ships"]
     # The two have one network: 6.16 million parameters, and the same count of operations.
-    assert [row[5] for row in rows] == ["6.16", "6.16"]
-    assert rows[0][6] == rows[1][6]
+    assert [row[5] for row in rows] == ["2", "-"]
+    assert [row[6] for row in rows] == ["6.16", "6.16"]
+    assert rows[0][7] == rows[1][7]
     model = tmp_path / "work" / "landsat7_everest" / "starter.safetensors"
     before = model.stat().st_mtime_ns
     again = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
@@ -466,6 +467,23 @@ def test_the_benchmark_of_presets_runs_on_made_scenes_and_goes_on(tmp_path):
         line.split(" | ")[1] for line in again.stdout.splitlines() if "| starter |" in line
     ] == [rows[0][1]]
     assert (tmp_path / "work" / "presets.md").read_text() == again.stdout
+
+
+def test_at_equal_arithmetic_steps_go_by_operations(tmp_path):
+    make_everest(tmp_path / "data")
+    made = subprocess.run([
+        sys.executable, ROOT / "benchmarks" / "presets.py", tmp_path / "work",
+        "--data", tmp_path / "data", "--presets", "starter", "mobile-unet", "--no-classic",
+        "--steps", "5", "--equal", "arithmetic", "--batch", "2", "--patch-px", "32",
+        "--block-m", "300", "--device", "cpu",
+    ], check=True, capture_output=True, text=True, timeout=120)  # fmt: skip
+    rows = [line.split(" | ") for line in made.stdout.splitlines()]
+    steps, operations = ({row[0]: row[at] for row in rows if len(row) > 8} for at in (5, 7))
+    assert steps["| starter"] == "5"
+    assert operations["| starter"] == "48"
+    # 48 against 103 thousand million operations: 2.3 steps.
+    assert operations["| mobile-unet +"] == "103"
+    assert steps["| mobile-unet +"] == "2"
 
 
 def test_nothing_speaks_of_a_machine():
