@@ -391,7 +391,8 @@ def test_the_benchmark_of_batches_runs_on_few_scenes(tmp_path):
     lines = result.stdout.splitlines()
     assert lines[0].endswith("1 failed")
     assert lines[1].startswith("cluster: 6 scenes: 5 done, 1 failed in ")
-    assert lines[1].endswith(", 1 kills")
+    # Scenes so few and small may all be done before both workers are seen to be at one.
+    assert re.search(", [01] kills$", lines[1])
     assert lines[2] == "cluster: done once 5, another number of times 0"
     assert any(line.startswith("cluster: s0003 failed: scene.tif ") for line in lines)
     for line in lines[-3:]:
