@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from affine import Affine
 from factories import utm_grid, write_tif
-from rasterio.crs import CRS
 from rasterio.windows import Window
+from relief_grids import DEMS, SCENES, UTM, in_utm
 
 from glacierx.scene.forms import derivatives, forms, reach_of
 from glacierx.scene.geodesy import LONLAT, transform_points
@@ -13,7 +13,6 @@ from glacierx.scene.grid import Grid
 from glacierx.scene.relief import FORMS, Relief, frame
 from glacierx.scene.terrain import Dem
 
-UTM = CRS.from_epsg(32632)
 ALL = tuple(FORMS)
 CELL_M = 10.0
 
@@ -202,29 +201,6 @@ def test_reach_is_that_of_the_window_and_one_more_for_neighbours():
 
 
 # On the scene's grid, from a DEM on any other.
-
-SCENES = {
-    "utm": utm_grid((120, 130), 10),
-    "degrees": Grid(LONLAT, Affine(1.3e-4, 0, 10.3155, 0, -9e-5, 46.9452), (110, 130)),
-}
-DEMS = {
-    "shifted": utm_grid((160, 170), 10, corner=(599_857, 5_200_133)),
-    "coarser": utm_grid((60, 60), 30, corner=(599_841, 5_200_177)),
-    "finer": utm_grid((800, 850), 2, corner=(599_800, 5_200_150)),
-    "turned": Grid(
-        UTM,
-        Affine.translation(599_700, 5_197_700) @ Affine.rotation(30) @ Affine.scale(20, 20),
-        (140, 150),
-    ),
-    "degrees": Grid(LONLAT, Affine(1 / 3600, 0, 10.313, 0, -1 / 3600, 46.947), (60, 80)),
-    "mercator": Grid(
-        CRS.from_epsg(3857), Affine(30, 0, 1_147_900, 0, -30, 5_933_590), (110, 120)
-    ),
-}  # fmt: skip
-
-
-def in_utm(grid):
-    return transform_points(*grid.to_map(*(np.indices(grid.shape) + 0.5)), grid.crs, UTM)
 
 
 def dome(grid, radius=6000.0):
