@@ -107,13 +107,11 @@ def gflop_of(model: Model, device: torch.device) -> float:
     return float(counter.get_total_flops() / 1e9 / TIMED_MPX)
 
 
-def steps_of(card: Card, there: Sequence[str], given: argparse.Namespace) -> int:
-    """Return the steps that a network has: all alike, or by what it takes."""
-    if given.equal == STEPS:
-        return int(given.steps)
-    cpu = torch.device("cpu")
-    like = gflop_of(build_model(fitted_card(LIKE, there, given.patch_px)[0]), cpu)
-    return max(1, int(given.steps * (like / gflop_of(build_model(card), cpu))))
+def steps_of(card: Card, like: float | None, steps: int) -> int:
+    """Return the steps that a network has: all alike, or as many as take *like* operations each."""
+    if like is None:
+        return steps
+    return max(1, int(steps * (like / gflop_of(build_model(card), torch.device("cpu")))))
 
 
 def fitted_card(name: str, there: Sequence[str], patch_px: int) -> tuple[Card, str]:
@@ -214,12 +212,15 @@ def compare(data: DataSet, given: argparse.Namespace) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(given.device)
     there = roles_of(data, given.data)
+    like = None
+    if given.equal == ARITHMETIC:
+        like = gflop_of(build_model(fitted_card(LIKE, there, given.patch_px)[0]), device)
     rows, notes = [], []
     for name in given.presets:
         tell(f"{data.name}: {name} ...")
         try:
             card, marks = fitted_card(name, there, given.patch_px)
-            steps = steps_of(card, there, given)
+            steps = steps_of(card, like, given.steps)
             model = trained(name, card, data, folder, steps, given)
             line = scored(name, model, data, folder, given)
         except GlacierxError as error:
